@@ -1,0 +1,28 @@
+"""vi: variational inference with explicit training loops, on TensorFlow 2 and TensorFlow Probability.
+
+`vi.train(overrides)` trains as the command `vi-train` does; `vi.load(run_dir)` gives a trained model back.
+"""
+
+from typing import Any
+
+__all__ = ["ConfigError", "Estimator", "LatentVariableModel", "Run", "RunError", "load", "train"]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ConfigError": "errors",
+    "Estimator": "estimators",
+    "LatentVariableModel": "model",
+    "Run": "config",
+    "RunError": "errors",
+    "load": "config",
+    "train": "config",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for when it is asked for: TensorFlow takes seconds."""
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'vi' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"vi.{_HOMES[name]}"), name)

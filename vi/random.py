@@ -1,0 +1,90 @@
+"""Every random number of a run: a function of (seed, stream, step), and of nothing else.
+
+Nothing here keeps a state, so resuming needs none. Everything is made from random integers of the Philox
+algorithm, which alone are the same with XLA and without it: TensorFlow's own uniform and normal numbers are not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+STREAMS = {
+    name: number
+    for number, name in enumerate(
+        [
+            "split",
+            "binarization",
+            "permutation",
+            "train",
+            "validation",
+            "people",
+            "posterior",
+            "divergence",
+            "prior",
+            "dream_prior",
+            "dream_likelihood",
+        ]
+    )
+}
+"""The named, independent sequences of random numbers. Append to them; the order is part of every result."""
+
+
+_WORDS = {"float32": (tf.int32, 8, 2.0**23), "float64": (tf.int64, 11, 2.0**52)}
+"""For each dtype: signed integers, how many of their bits it cannot hold, and half the count of the others."""
+
+
+def seed(number: int, stream: str) -> tf.Tensor:
+    """Returns the seed `[2]` of a stream of the run whose seed is `number`."""
+    return tf.constant([number, STREAMS[stream]], tf.int32)
+
+
+def fold(seed: tf.Tensor, data: int | str | tf.Tensor) -> tf.Tensor:
+    """Returns the seed `[2]` of the part `data` (a number, or a stream's name) of what `seed` seeds."""
+    number = STREAMS[data] if isinstance(data, str) else data
+    return tf.random.fold_in(seed, tf.cast(number, tf.int32), alg="philox")
+
+
+def normal(shape: Sequence[int], seed: tf.Tensor, dtype: str) -> tf.Tensor:
+    """Standard normal numbers: the normal quantiles of uniform ones, √2 erf⁻¹(2u − 1)."""
+    word, unused, half = _WORDS[dtype]
+    integers = tf.bitwise.right_shift(_integers(shape, seed, word), tf.constant(unused, word))
+    return math.sqrt(2.0) * tf.math.erfinv((tf.cast(integers, dtype) + 0.5) / half)  # never erf⁻¹(±1)
+
+
+def uniform(shape: Sequence[int], seed: tf.Tensor, dtype: str) -> tf.Tensor:
+    """Uniform numbers strictly between 0 and 1."""
+    word, unused, half = _WORDS[dtype]
+    integers = tf.bitwise.right_shift(_integers(shape, seed, word), tf.constant(unused + 1, word))
+    return (tf.cast(integers, dtype) + half / 2 + 0.5) / half
+
+
+def permutation(size: int, seed: tf.Tensor) -> tf.Tensor:
+    """A random order of 0 … size−1, `[size]`.
+
+    By sorting random integers, stably: TensorFlow's stateless shuffles have no XLA kernel on CPUs.
+    """
+    return tf.argsort(_integers([size], seed, tf.int32), stable=True)
+
+
+def _integers(shape: Sequence[int], seed: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Uniform over all integers of the dtype."""
+    return tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=dtype, alg="philox")
+
+
+def bernoulli(probability: tf.Tensor, seed: tf.Tensor, dtype: str) -> tf.Tensor:
+    """Independent draws of 0 and 1 with the given probability of 1; exact at 0 and at 1.
+
+    Between them the probability is rounded to a multiple of 2⁻¹⁶: half the random bits, twice the speed.
+    """
+    size = probability.shape.num_elements()
+    words = _integers([(size + 1) // 2], seed, tf.uint32)
+    high, low = (
+        tf.bitwise.right_shift(words, tf.constant(16, tf.uint32)),
+        tf.bitwise.bitwise_and(words, 0xFFFF),
+    )
+    halves = tf.concat([high, low], 0)[:size]  # uniform on 0 … 2¹⁶−1
+    threshold = tf.cast(tf.round(probability * 65536.0), tf.int32)
+    return tf.cast(tf.reshape(tf.cast(halves, tf.int32), probability.shape) < threshold, dtype)
