@@ -1,0 +1,69 @@
+"""Slow, obvious NumPy: what the library's numbers are held to. Shares no code with it."""
+
+import itertools
+
+import numpy as np
+
+
+def log_normal(x, mean, covariance):
+    """log N(x; mean, covariance) of one vector."""
+    difference = x - mean
+    _, log_determinant = np.linalg.slogdet(2 * np.pi * covariance)
+    return -0.5 * (log_determinant + difference @ np.linalg.solve(covariance, difference))
+
+
+def log_bernoulli(x, logits):
+    """log of the product of Bernoulli probabilities, from the definition."""
+    p = 1 / (1 + np.exp(-logits))
+    return np.sum(x * np.log(p) + (1 - x) * np.log1p(-p))
+
+
+def kl_gaussians(m, s, mean, covariance):
+    """KL(N(m, s) ‖ N(mean, covariance))."""
+    inverse = np.linalg.inv(covariance)
+    difference = mean - m
+    return 0.5 * (
+        np.trace(inverse @ s)
+        + difference @ inverse @ difference
+        - len(m)
+        + np.linalg.slogdet(covariance)[1]
+        - np.linalg.slogdet(s)[1]
+    )
+
+
+class LinearGaussian:
+    """p(z) = N(0, I), p(x|z) = N(W z + b, sd² I): everything is known."""
+
+    def __init__(self, w, b, sd):
+        self.w, self.b, self.sd = w, b, sd
+        self.dim, self.latent_dim = w.shape
+
+    def log_marginal(self, x):
+        """log p(x) of one datum."""
+        return log_normal(x, self.b, self.w @ self.w.T + self.sd**2 * np.eye(self.dim))
+
+    def posterior(self, x):
+        """Mean and covariance of p(z|x)."""
+        precision = np.eye(self.latent_dim) + self.w.T @ self.w / self.sd**2
+        covariance = np.linalg.inv(precision)
+        return covariance @ self.w.T @ (x - self.b) / self.sd**2, covariance
+
+    def elbo(self, x, mean, covariance):
+        """The ELBO of one datum for q = N(mean, covariance)."""
+        residual = x - self.w @ mean - self.b
+        square = residual @ residual + np.trace(self.w @ covariance @ self.w.T)
+        log_likelihood = -0.5 * self.dim * np.log(2 * np.pi * self.sd**2) - square / (2 * self.sd**2)
+        return log_likelihood - kl_gaussians(mean, covariance, np.zeros_like(mean), np.eye(len(mean)))
+
+    def elbo_gradients(self, x, mean, variance):
+        """Of the ELBO of one datum with diagonal q, by w, b, mean and log variance."""
+        residual = (x - self.w @ mean - self.b) / self.sd**2
+        by_w = np.outer(residual, mean) - self.w * variance / self.sd**2
+        by_mean = self.w.T @ residual - mean
+        by_log_variance = 0.5 * (1 - variance * (1 + np.sum(self.w**2, axis=0) / self.sd**2))
+        return by_w, residual, by_mean, by_log_variance
+
+
+def binary_vectors(length):
+    """All vectors of 0 and 1, [2^length, length]."""
+    return np.array(list(itertools.product([0.0, 1.0], repeat=length)))

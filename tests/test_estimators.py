@@ -1,0 +1,138 @@
+"""The three first estimators agree with each other and with closed forms, in value and in gradient."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import models
+from vi.errors import ConfigError
+from vi.estimators import AnalyticKL, MonteCarloKL
+from vi.posteriors import DiagonalGaussian, FullCovarianceGaussian, Posterior
+from vi.types import Draws
+
+ESTIMATORS = {
+    "analytic_kl": lambda: AnalyticKL(),
+    "monte_carlo_kl": lambda: MonteCarloKL(),
+    "monte_carlo_kl_own_draws": lambda: MonteCarloKL(samples=2, divergence_samples=7),
+    "multi_sample": lambda: AnalyticKL(samples=25),
+    "multi_sample_monte_carlo_kl": lambda: MonteCarloKL(samples=25),
+}
+POSTERIORS = [DiagonalGaussian, FullCovarianceGaussian]
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_has_the_elbo_as_its_expectation(name, posterior):
+    model, estimator, x = models.linear_gaussian(posterior), ESTIMATORS[name](), models.data()
+    models.assert_mean(models.sampled_bounds(model, estimator, x, 1000), models.exact_elbos(model, x))
+
+
+@pytest.mark.parametrize("posterior", POSTERIORS)
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_every_estimator_follows_the_gradient_of_the_elbo_for_theta_and_for_phi(name, posterior):
+    model, estimator, x = models.linear_gaussian(posterior), ESTIMATORS[name](), models.data()
+    sampled = models.sampled_gradients(model, estimator, x, repeats=1000)
+    for samples, exact in zip(sampled, models.exact_gradients(model, x), strict=True):
+        models.assert_mean(samples, exact)
+
+
+def test_the_exact_gradients_are_those_of_the_numpy_reference():
+    model, x = models.linear_gaussian(), models.data()
+    mean, covariance = models.moments(model, x)
+    variance = np.array([np.diag(c) for c in covariance])
+    terms = [models.oracle(model).elbo_gradients(*each) for each in zip(x, mean, variance, strict=True)]
+    by_w, by_b, by_mean, by_log_variance = (np.stack(t) for t in zip(*terms, strict=True))
+    theta = np.concatenate([by_w.mean(0).T.ravel(), by_b.mean(0)])
+    heads = [(x[:, :, None] * by[:, None]).mean(0).ravel() for by in (by_mean, by_log_variance)]
+    phi = np.concatenate([heads[0], by_mean.mean(0), heads[1], by_log_variance.mean(0)])
+    for exact, expected in zip(models.exact_gradients(model, x), (theta, phi), strict=True):
+        np.testing.assert_allclose(exact, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("estimator", [AnalyticKL(models.S), MonteCarloKL(models.S)])
+def test_shapes_and_one_sample_as_the_mean_of_none(estimator):
+    particles = models.make_particles(models.linear_gaussian(), estimator.draws)
+    assert particles.z.shape == (models.B, models.S, models.L)
+    assert estimator.bound(particles).shape == (models.B,)
+
+
+def test_the_variance_of_a_multi_sample_bound_falls_as_one_over_the_samples():
+    model, x = models.linear_gaussian(), models.data()
+
+    def variance(samples):
+        return models.sampled_bounds(model, MonteCarloKL(samples), x, 1000).var(axis=0, ddof=1).mean()
+
+    assert variance(1) / variance(16) == pytest.approx(16, rel=0.25)  # four sd of the ratio: 4 · 2 / √(1000 · B)
+
+
+@pytest.mark.parametrize("estimator", [AnalyticKL(3), MonteCarloKL(3), MonteCarloKL(3, 2)])
+def test_beta_weighs_the_kl_in_the_loss_and_never_in_the_bound(estimator):
+    model = models.linear_gaussian()
+    plain = models.make_particles(model, estimator.draws)
+    beta = tf.constant([0.0, 0.5, 1.0, 4.0])
+    weighted = models.make_particles(model, estimator.draws, kl_weight=beta)
+    np.testing.assert_array_equal(estimator.bound(weighted), estimator.bound(plain))
+    distortion = -tf.reduce_mean(plain.log_likelihood, axis=1)
+    expected = distortion + beta * estimator.divergence(plain)
+    np.testing.assert_allclose(estimator.losses(weighted, 0).generative, expected, rtol=1e-6)
+
+
+def test_beta_enters_the_default_losses_through_tempered_particles():
+    from tests.test_contract import IWAE
+
+    model, estimator = models.linear_gaussian(), IWAE(models.S)
+    particles = models.make_particles(model, estimator.draws, kl_weight=2.0)
+    log_weight = particles.log_likelihood + 2 * (particles.log_prior - particles.log_posterior)
+    expected = -(tf.reduce_logsumexp(log_weight, axis=1) - np.log(models.S))
+    np.testing.assert_allclose(estimator.losses(particles, 0).inference, expected, rtol=1e-6)
+
+
+def test_single_precision_agrees_with_double(double):
+    model, x = models.linear_gaussian(), models.data(dtype="float64")
+    exact = [AnalyticKL(5).bound(models.make_particles(model, Draws(5), x)).numpy()]
+    weights = [v.numpy() for v in model.variables]
+    noise = model.noise(Draws(5), tf.range(models.B), models.random.seed(0, "train"), 0).posterior
+    import keras
+
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    single = models.linear_gaussian()
+    for variable, value in zip(single.variables, weights, strict=True):
+        variable.assign(value)
+    from vi.types import Noise
+
+    particles = single.particles(tf.constant(x, "float32"), Noise(tf.cast(noise, "float32")))
+    np.testing.assert_allclose(AnalyticKL(5).bound(particles), exact[0], rtol=1e-5)
+
+
+def test_a_posterior_that_is_not_reparameterized_is_refused():
+    class Frozen(DiagonalGaussian):
+        reparameterized = False
+
+    model = models.linear_gaussian(Frozen)
+    with pytest.raises(ConfigError, match="AnalyticKL follows gradients through z, but the posterior Frozen"):
+        AnalyticKL().losses(models.make_particles(model, Draws()), 0)
+
+
+def test_a_pair_without_closed_form_is_one_sentence_that_names_it():
+    import tensorflow_probability as tfp
+
+    class Laplace(Posterior):
+        def __init__(self, latent_dim):
+            super().__init__(latent_dim)
+            import keras
+
+            self.head = keras.layers.Dense(latent_dim)
+
+        def parameters(self, features):
+            return {"loc": self.head(features)[:, None]}
+
+        def distribution(self, loc):
+            base = tfp.distributions.Sample(tfp.distributions.Laplace(tf.zeros([], loc.dtype), 1.0), loc.shape[-1])
+            return tfp.distributions.TransformedDistribution(base, tfp.bijectors.Shift(loc))
+
+    model = models.linear_gaussian(Laplace)
+    particles = models.make_particles(model, Draws(models.S))
+    assert MonteCarloKL(models.S).bound(particles).shape == (models.B,)
+    with pytest.raises(ConfigError, match="posterior Laplace to prior StandardNormal has no closed form"):
+        AnalyticKL().bound(particles)

@@ -1,0 +1,118 @@
+"""Posterior families against NumPy, in both precisions."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import models, reference
+from vi import random
+from vi.errors import ConfigError
+from vi.posteriors import DiagonalGaussian, FullCovarianceGaussian
+from vi.priors import StandardNormal
+
+FAMILIES = {
+    "log_variance": lambda: DiagonalGaussian(models.L),
+    "log_sd": lambda: DiagonalGaussian(models.L, scale="log_sd"),
+    "full_covariance": lambda: FullCovarianceGaussian(models.L),
+}
+
+
+def conditional(name, features=4):
+    """q(z|x) for B data, and noise for S samples."""
+    family = FAMILIES[name]()
+    x = np.random.default_rng(0).standard_normal((models.B, features))
+    q = family(tf.constant(x, family.compute_dtype))
+    return q, family.noise([models.B, models.S], random.seed(0, "train"))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_log_q_of_a_sample_is_the_density_at_it(name, double):
+    q, eps = conditional(name)
+    z, log_q = q.sample(eps)
+    assert z.shape == (models.B, models.S, models.L)
+    assert log_q.shape == (models.B, models.S)
+    np.testing.assert_allclose(log_q, q.log_prob(z), rtol=1e-10)
+    mean, covariance = q.distribution.mean().numpy()[:, 0], q.distribution.covariance().numpy()[:, 0]
+    for b in range(models.B):
+        expected = [reference.log_normal(each, mean[b], covariance[b]) for each in z.numpy()[b]]
+        np.testing.assert_allclose(log_q[b], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_samples_have_the_mean_and_covariance_of_q(name):
+    family = FAMILIES[name]()
+    q = family(tf.random.stateless_normal([1, 4], [0, 0]))
+    z = q.sample(family.noise([1, 20_000], random.seed(0, "train")))[0].numpy()[0]
+    models.assert_mean(z, q.mean().numpy()[0])
+    centred = z - q.mean().numpy()[0]
+    outer = (centred[:, :, None] * centred[:, None]).reshape(len(z), -1)
+    models.assert_mean(outer, q.distribution.covariance().numpy().ravel())
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_kl_to_the_standard_normal_is_the_closed_form(name, double):
+    q, _ = conditional(name)
+    prior = StandardNormal(models.L)
+    mean, covariance = q.distribution.mean().numpy()[:, 0], q.distribution.covariance().numpy()[:, 0]
+    zero, one = np.zeros(models.L), np.eye(models.L)
+    expected = [reference.kl_gaussians(m, c, zero, one) for m, c in zip(mean, covariance, strict=True)]
+    np.testing.assert_allclose(q.kl(prior), expected, rtol=1e-9)
+
+
+def test_the_kl_of_a_diagonal_gaussian_splits_into_dimensions():
+    q, _ = conditional("log_variance")
+    by_dimension = q.kl_per_dimension(StandardNormal(models.L))
+    assert by_dimension.shape == (models.B, models.L)
+    np.testing.assert_allclose(tf.reduce_sum(by_dimension, 1), q.kl(StandardNormal(models.L)), rtol=1e-6)
+
+
+def test_the_kl_of_a_full_covariance_does_not_split():
+    q, _ = conditional("full_covariance")
+    with pytest.raises(ConfigError, match="FullCovarianceGaussian to StandardNormal does not split"):
+        q.kl_per_dimension(StandardNormal(models.L))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_stopped_copy_is_equal_and_passes_gradients_to_z_only(name):
+    family = FAMILIES[name]()
+    features = tf.constant(np.random.default_rng(0).standard_normal((models.B, 4)), "float32")
+    z = tf.ones([models.B, models.S, models.L])
+    with tf.GradientTape() as tape:
+        tape.watch([features, z])
+        q = family(features)
+        value = q.stopped().log_prob(z)
+    np.testing.assert_array_equal(value, q.log_prob(z))
+    variables = [v.value for v in family.trainable_variables]
+    to_features, to_z, *to_weights = tape.gradient(value, [features, z, *variables])
+    assert to_features is None
+    assert all(g is None for g in to_weights)
+    assert np.abs(to_z).min() > 0
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_single_precision_agrees_with_double(name):
+    q, eps = conditional(name)
+    wide = {key: tf.cast(value, "float64") for key, value in q.parameters.items()}
+    double = type(q)(q.family, wide)
+    (z, log_q), (z_double, log_q_double) = q.sample(eps), double.sample(tf.cast(eps, "float64"))
+    np.testing.assert_allclose(z, z_double, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(log_q, log_q_double, rtol=1e-4, atol=1e-5)
+
+
+def test_extreme_parameters_stay_finite():
+    family = DiagonalGaussian(1)
+    for log_variance in (-80.0, 80.0):
+        q = type(conditional("log_sd")[0])(
+            family, {"loc": tf.zeros([1, 1, 1]), "scale_diag": tf.exp([[[log_variance / 2]]])}
+        )
+        z, log_q = q.sample(tf.ones([1, 1, 1]))
+        assert np.isfinite(z).all()
+        np.testing.assert_allclose(log_q, [[-0.5 - 0.5 * np.log(2 * np.pi) - log_variance / 2]], rtol=1e-5)
+
+
+def test_the_standard_normal_prior_has_its_density_and_samples_are_the_noise():
+    prior = StandardNormal(models.L)
+    z = prior.noise([models.B, models.S], random.seed(0, "train"))
+    np.testing.assert_array_equal(prior.sample(z), z)
+    expected = [[reference.log_normal(s, np.zeros(models.L), np.eye(models.L)) for s in b] for b in z.numpy()]
+    np.testing.assert_allclose(prior.log_prob(z), expected, rtol=1e-5)

@@ -1,0 +1,285 @@
+"""Data sets: arrays that are checked once, stay in memory in their own dtype, and are converted in the graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vi import random
+from vi.errors import ConfigError
+
+Binarization = Literal["none", "dynamic", "static"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """A part of a data set.
+
+    Attributes:
+        x: `[N, *event]`, in its own dtype.
+        y: labels `[N]`, or None.
+        weight: a weight for each datum in the loss `[N]`, or None.
+    """
+
+    x: np.ndarray
+    y: np.ndarray | None = None
+    weight: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, index: np.ndarray) -> Split:
+        """The data with these indices."""
+        y, weight = (None if array is None else array[index] for array in (self.y, self.weight))
+        return Split(self.x[index], y, weight)
+
+    @functools.cached_property
+    def resident(self) -> tf.Tensor:
+        """`x` as a tensor on the device, in its own dtype."""
+        with tf.init_scope():  # outside any graph that is being traced
+            return tf.constant(self.x)
+
+
+class Dataset:
+    """Training, validation and test data from named arrays, checked when opened.
+
+    Args:
+        arrays: `x_train`, and optionally `x_validation`, `x_test`, and `y_*` and `weight_*` for each of them.
+            An array is read when it is first needed; the test set is not read unless it is asked for.
+        source: the file, for error messages.
+        validation: what to validate on: a fraction or a count of the training data, drawn by `seed`;
+            "given", the set's own `x_validation`; or "test".
+        scale: x is divided by it.
+        binarization: "none"; "static", each element drawn once with its value as the probability of 1;
+            "dynamic", drawn afresh each time it is seen.
+        seed: of the split and of static and validation binarization; independent of the run's seed.
+
+    Raises:
+        ConfigError: an array is missing, or has the wrong dtype, shape or values.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        source: str,
+        validation: float | int | Literal["given", "test"] = 0.1,
+        scale: float = 1.0,
+        binarization: Binarization = "none",
+        seed: int = 0,
+    ):
+        self.source, self.scale, self.binarization, self.seed = source, float(scale), binarization, seed
+        self._arrays = arrays
+        train = self._open("train")
+        if validation == "given":
+            self.train, self.validation = train, self._open("validation", like=train)
+        elif validation == "test":
+            self.train, self.validation = train, self._open("test", like=train)
+        else:
+            self.train, self.validation = self._hold_out(train, validation)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one datum."""
+        return self.train.x.shape[1:]
+
+    @functools.cached_property
+    def test(self) -> Split:
+        """The test set."""
+        return self._open("test", like=self.train)
+
+    @functools.cached_property
+    def binary(self) -> bool:
+        """Whether all that the model sees is 0 or 1."""
+        if self.binarization != "none":
+            return True
+        return all(np.isin(np.unique(s.x), (0, self.scale)).all() for s in (self.train, self.validation))
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """A digest of the training and validation data."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation):
+            digest.update(np.ascontiguousarray(split.x).data)
+        return digest.hexdigest()[:16]
+
+    @functools.cached_property
+    def mean(self) -> np.ndarray:
+        """The mean of the training data as the model sees them, `[*event]`."""
+        return self.train.x.mean(axis=0, dtype=np.float64) / self.scale
+
+    def batch(self, split: Split, index: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The data `index` `[B]` of a split as the model sees them, `[B, *event]`, scaled and binarized.
+
+        Runs inside the compiled graph; `seed` is used by dynamic binarization only.
+        """
+        dtype = keras.config.floatx()
+        x = tf.cast(tf.gather(split.resident, index), dtype) / self.scale
+        return random.bernoulli(x, seed, dtype) if self.binarization == "dynamic" else x
+
+    def require_unit_interval(self, reason: str) -> None:
+        """Raises ConfigError, with `reason`, unless all scaled data lie in [0, 1]."""
+        for name, split in (("x_train", self.train), ("x_validation", self.validation)):
+            self._require_unit_interval(name, split.x, reason)
+
+    def _require_unit_interval(self, name: str, x: np.ndarray, reason: str) -> None:
+        if x.min() < 0 or x.max() > self.scale:
+            self._refuse(name, (x < 0) | (x > self.scale), x, f"lies outside [0, data.scale={self.scale:g}], {reason}")
+
+    def _hold_out(self, train: Split, validation: float | int) -> tuple[Split, Split]:
+        size = len(train)
+        held_out = round(validation * size) if isinstance(validation, float) else int(validation)
+        if not 0 < held_out < size:
+            raise ConfigError(
+                f"data.validation={validation}: leaves {size - held_out} of the {size} training data to train on "
+                f"and {held_out} to validate on; both must be above 0."
+            )
+        order = random.permutation(size, random.seed(self.seed, "split")).numpy()
+        return train.take(np.sort(order[held_out:])), train.take(np.sort(order[:held_out]))
+
+    def _open(self, part: str, like: Split | None = None) -> Split:
+        x = self._read(f"x_{part}")
+        if x is None:
+            raise ConfigError(f"{self.source}: holds no array x_{part}; it holds {', '.join(self._arrays)}.")
+        if x.ndim < 2 or len(x) == 0:
+            raise ConfigError(f"{self.source}: x_{part} has shape {x.shape}, but must be [N, *event] with N above 0.")
+        if like is not None and x.shape[1:] != like.x.shape[1:]:
+            raise ConfigError(
+                f"{self.source}: one datum of x_{part} has shape {x.shape[1:]}, of x_train {like.x.shape[1:]}."
+            )
+        y, weight = (self._read(f"{kind}_{part}", length=len(x)) for kind in ("y", "weight"))
+        if weight is not None and weight.min() < 0:
+            self._refuse(f"weight_{part}", weight < 0, weight, "is negative")
+        if self.binarization != "none":
+            self._require_unit_interval(f"x_{part}", x, "as data.binarization needs probabilities")
+        if self.binarization == "static":
+            probability = tf.constant(x / self.scale, tf.float32)
+            drawn = random.bernoulli(probability, random.seed(self.seed, "binarization"), "uint8").numpy()
+            x = drawn * np.asarray(self.scale, x.dtype)
+        return Split(x, y, weight)
+
+    def _read(self, name: str, length: int | None = None) -> np.ndarray | None:
+        if name not in self._arrays:
+            return None
+        try:
+            array = np.asarray(self._arrays[name])
+        except (ValueError, OSError, EOFError) as error:
+            raise ConfigError(f"{self.source}: array {name} cannot be read: {error}.") from None
+        if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
+            raise ConfigError(f"{self.source}: {name} has dtype {array.dtype}, but must be of real numbers.")
+        if length is not None and array.shape != (length,):
+            raise ConfigError(f"{self.source}: {name} has shape {array.shape}, but must be ({length},), one a datum.")
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            self._refuse(name, ~np.isfinite(array), array, "is not finite")
+        return array.astype(np.uint8) if array.dtype == bool else array
+
+    def _refuse(self, name: str, bad: np.ndarray, array: np.ndarray, why: str) -> None:
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ConfigError(f"{self.source}: {name}[{', '.join(map(str, first))}] = {array[first]:g} {why}.")
+
+
+def digits(**options) -> Dataset:
+    """Scikit-learn's 1,797 handwritten digits of 8×8 grey levels 0 … 16; a fixed sixth is the test set."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    x, y = bunch.images.astype(np.uint8)[..., None], bunch.target
+    order = random.permutation(len(x), random.seed(0, "split")).numpy()
+    test, train = np.sort(order[:300]), np.sort(order[300:])
+    arrays = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
+    return Dataset(arrays, "scikit-learn's digits", **options)
+
+
+def mnist(path: str | None = None, **options) -> Dataset:
+    """MNIST, 60,000 + 10,000 images of 28×28 grey levels, from `mnist.npz` or through Keras."""
+    return _keras_images("mnist", path, **options)
+
+
+def fashion_mnist(path: str | None = None, **options) -> Dataset:
+    """Fashion-MNIST, 60,000 + 10,000 images of 28×28 grey levels, from `fashion_mnist.npz` or through Keras."""
+    return _keras_images("fashion_mnist", path, **options)
+
+
+def binarized_mnist(path: str | None = None, **options) -> Dataset:
+    """The fixed binarization of MNIST of Larochelle & Murray (2011), 50,000 + 10,000 + 10,000 images."""
+    file = _find("binarized_mnist", "binarized_mnist_larochelle.npz", path)
+    names = {"x_train": "x_train", "x_validation": "x_valid", "x_test": "x_test"}
+    return Dataset(_Images(_open_npz(file), names), str(file), **options)
+
+
+def omniglot(path: str | None = None, **options) -> Dataset:
+    """OMNIGLOT at 28×28, 24,345 + 8,115 images; not the split of Burda et al. (2015). Labels are characters."""
+    file = _find("omniglot", "omniglot28_resized.npz", path)
+    names = {"x_train": "x_train", "x_test": "x_test", "y_train": "char_train", "y_test": "char_test"}
+    return Dataset(_Images(_open_npz(file), names), str(file), **options)
+
+
+def arrays(path: str, **options) -> Dataset:
+    """Your own arrays: an `.npz` with `x_train` (and `x_validation`, `x_test`, `y_*`, `weight_*`), or an `.npy`."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ConfigError(f"data.path={path}: there is no such file; an .npz or .npy of your arrays is needed.")
+    if file.suffix == ".npy":
+        try:
+            return Dataset({"x_train": np.load(file, allow_pickle=False)}, str(file), **options)
+        except (ValueError, OSError, EOFError) as error:
+            raise ConfigError(f"data.path={path}: cannot be read as an .npy file: {error}.") from None
+    return Dataset(_open_npz(file), str(file), **options)
+
+
+class _Images(Mapping):
+    """Arrays of an archive under other names, images `[N, h, w]` with a channel axis; read when asked for."""
+
+    def __init__(self, archive: Mapping[str, np.ndarray], names: Mapping[str, str]):
+        self.archive = archive
+        self.names = {name: key for name, key in names.items() if key in archive}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        array = np.asarray(self.archive[self.names[name]])
+        return array[..., None] if name.startswith("x_") and array.ndim == 3 else array
+
+    def __iter__(self):
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def _keras_images(name: str, path: str | None, **options) -> Dataset:
+    keys = ("x_train", "y_train", "x_test", "y_test")
+    names = dict(zip(keys, keys, strict=True))
+    if path is not None:
+        file = _find(name, f"{name}.npz", path)
+        return Dataset(_Images(_open_npz(file), names), str(file), **options)
+    try:
+        train, test = getattr(keras.datasets, name).load_data()
+    except Exception as error:
+        raise ConfigError(
+            f"data={name}: is neither in Keras's cache nor to be downloaded ({' '.join(str(error).split())}); set "
+            f"data.path or VI_DATA_DIR to a folder that holds {name}.npz."
+        ) from None
+    return Dataset(_Images(dict(zip(keys, (*train, *test), strict=True)), names), f"Keras's {name}", **options)
+
+
+def _find(name: str, file_name: str, path: str | None) -> Path:
+    if path is None:
+        raise ConfigError(f"data={name}: set data.path or VI_DATA_DIR to a folder that holds {file_name}.")
+    file = Path(path).expanduser()
+    file = file / file_name if file.is_dir() else file
+    if not file.is_file():
+        raise ConfigError(f"data.path={path}: holds no {file_name}, which data={name} needs.")
+    return file
+
+
+def _open_npz(file: Path) -> Mapping[str, np.ndarray]:
+    if not zipfile.is_zipfile(file):
+        raise ConfigError(f"data.path={file}: cannot be read as an .npz file; it is of another kind, or damaged.")
+    return np.load(file, allow_pickle=False)

@@ -1,0 +1,87 @@
+"""The contract of an estimator of the ELBO, documented here once."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from vi.errors import ConfigError
+from vi.types import Draws, Losses, Particles
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class Estimator(abc.ABC):
+    """An estimator of log p(x), or of a bound of it, and the losses that train the model by it.
+
+    A subclass writes `bound`, and is complete: its negative is what θ and φ descend. It sees `Particles`
+    and never a model. For example, the importance-weighted bound (Burda et al., 2015):
+
+        class IWAE(Estimator):
+            def bound(self, particles):
+                return log_mean_exp(particles.log_weight, axis=1)
+
+    What a subclass may replace besides `bound`, and nothing else: `kind`, `exchangeable`, `draws`, `losses`,
+    `build` and `auxiliary_variables`.
+
+    Args:
+        samples: S, the samples of the posterior for each datum.
+
+    Attributes:
+        kind: what `bound` is in expectation: a "lower" or an "upper" bound of log p(x), or an "estimate"
+            that bounds nothing.
+        exchangeable: whether `bound` is the same for every order of the samples; False where they are
+            grouped.
+    """
+
+    kind: Literal["lower", "upper", "estimate"] = "lower"
+    exchangeable: bool = True
+
+    def __init__(self, samples: int = 1):
+        self.samples = samples
+
+    @property
+    def draws(self) -> Draws:
+        """How many samples of each kind `Particles` must hold for each datum."""
+        return Draws(posterior=self.samples)
+
+    @abc.abstractmethod
+    def bound(self, particles: Particles) -> tf.Tensor:
+        """The estimator's own value for each datum, `[B]`, in nats; never weighted by β."""
+
+    def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """What θ, φ and ψ descend, `[B]` each, in nats.
+
+        By default θ and φ descend −`bound`, in which the log prior and log posterior are weighted by β
+        (`Particles.tempered`). This follows the path of z to φ, so it is refused for a posterior that is
+        not reparameterized.
+
+        Args:
+            particles: of one batch.
+            step: the number of the step, from 0; for schedules and alternating updates.
+
+        Raises:
+            ConfigError: the posterior is not reparameterized.
+        """
+        require_reparameterized(self, particles.posterior)
+        loss = -self.bound(particles.tempered())
+        return Losses(generative=loss, inference=loss)
+
+    def build(self, event_shape: tuple[int, ...], latent_dim: int) -> None:  # noqa: B027 (a hook)
+        """Makes the networks of the estimator's own (ψ), before anything is compiled. By default none."""
+
+    @property
+    def auxiliary_variables(self) -> Sequence[Any]:
+        """The variables ψ of those networks, trained by `Losses.auxiliary`."""
+        return ()
+
+
+def require_reparameterized(estimator: Estimator, posterior: Any) -> None:
+    """Raises ConfigError where the losses of `estimator` need the path of z to φ and there is none."""
+    if not posterior.reparameterized:
+        raise ConfigError(
+            f"{type(estimator).__name__} follows gradients through z, but the posterior {posterior.name} is "
+            "not reparameterized; use an estimator with losses of its own for it, such as a score-function one."
+        )

@@ -1,0 +1,181 @@
+"""Likelihoods p(x|z): each turns the decoder's linear output into a distribution of the data."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+from vi import random
+
+
+class Likelihood(keras.Layer, abc.ABC):
+    """A family of distributions of the data; `likelihood(output)` is p(x|z).
+
+    A subclass writes `distribution`, `noise` and `push`. It may replace `support`, `outputs`, `log_prob` and
+    `initial_output`, and nothing else.
+
+    Args:
+        event_shape: the shape of one datum.
+
+    Attributes:
+        support: "binary" or "real". Where it is binary, data between 0 and 1 are admitted, but their bound is
+            a pseudo-likelihood's.
+    """
+
+    support: Literal["binary", "real"] = "real"
+
+    def __init__(self, event_shape: tuple[int, ...]):
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+
+    def __call__(self, output: tf.Tensor) -> Conditional:
+        """p(x|z) given the decoder's output `[B, S, *outputs]`."""
+        return Conditional(self, output)
+
+    @abc.abstractmethod
+    def distribution(self, output: tf.Tensor) -> tfd.Distribution:
+        """The distribution of x given the output, of batch `[B, S]` and event `event_shape`."""
+
+    @abc.abstractmethod
+    def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+        """The base noise of x, `[*shape, *event]`."""
+
+    @abc.abstractmethod
+    def push(self, p: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
+        """x ~ p from noise, both `[..., *event]`."""
+
+    def outputs(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the decoder's output for one z; by default the event's."""
+        return event_shape
+
+    def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """log p(x|z) in nats, `[B, S]`, summed over the event, for x `[B, 1, *event]`."""
+        return self.distribution(output).log_prob(x)
+
+    def initial_output(self, mean: np.ndarray) -> np.ndarray:
+        """The output whose distribution has the mean `[*event]` of the data: where the output bias starts."""
+        return mean
+
+    def event_axes(self) -> tuple[int, ...]:
+        """The axes of the event, counted from the end."""
+        return tuple(range(-len(self.event_shape), 0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditional:
+    """p(x|z): a likelihood with the decoder's output `[B, S, *outputs]`."""
+
+    family: Likelihood
+    output: tf.Tensor
+
+    @property
+    def distribution(self) -> tfd.Distribution:
+        """As a distribution of TensorFlow Probability."""
+        return self.family.distribution(self.output)
+
+    def log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        """log p(x|z) in nats, `[B, S]`, for x `[B, 1, *event]`."""
+        return self.family.log_prob(self.output, x)
+
+    def mean(self) -> tf.Tensor:
+        """E[x|z], `[B, S, *event]`."""
+        return self.distribution.mean()
+
+    def mode(self) -> tf.Tensor:
+        """The most probable x, `[B, S, *event]`."""
+        return self.distribution.mode()
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """x ~ p(x|z) from the family's noise, both `[B, S, *event]`; passes no gradient if x is discrete."""
+        return self.family.push(self.distribution, noise)
+
+
+class Bernoulli(Likelihood):
+    """Independent Bernoulli variables on the decoder's logits.
+
+    On grey levels in [0, 1] the value is −cross-entropy, which is no density: a pseudo-likelihood.
+    """
+
+    support = "binary"
+
+    def distribution(self, output: tf.Tensor) -> tfd.Distribution:
+        """Bernoulli variables, one for each output."""
+        return tfd.Independent(tfd.Bernoulli(logits=output, dtype=output.dtype), len(self.event_shape))
+
+    def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """x · logit − softplus(logit), summed: one softplus an element, where TFP's own log_prob takes two."""
+        return tf.reduce_sum(x * output - tf.nn.softplus(output), axis=self.event_axes())
+
+    def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+        """Uniform numbers."""
+        return random.uniform([*shape, *self.event_shape], seed, self.compute_dtype)
+
+    def push(self, p: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
+        """1 where the noise is below the mean."""
+        return tf.cast(noise < p.mean(), noise.dtype)
+
+    def initial_output(self, mean: np.ndarray) -> np.ndarray:
+        """The logit of the mean, of probabilities no nearer to 0 and 1 than 0.001 (Burda et al., 2015)."""
+        mean = np.clip(mean, 0.001, 0.999)
+        return np.log(mean) - np.log1p(-mean)
+
+
+class Gaussian(Likelihood):
+    """Independent Gaussians whose means are decoder outputs.
+
+    Args:
+        event_shape: the shape of one datum.
+        scale: where the standard deviation comes from: "fixed"; "shared", one learned number;
+            "per_dimension", a learned number for each element of the event; "output", from the decoder,
+            which then has twice as many outputs on the last axis, means first. Learned ones go through a
+            softplus.
+        sd: the fixed standard deviation, or where a learned one starts.
+    """
+
+    def __init__(
+        self,
+        event_shape: tuple[int, ...],
+        scale: Literal["fixed", "shared", "per_dimension", "output"] = "fixed",
+        sd: float = 1.0,
+    ):
+        super().__init__(event_shape)
+        self.scale, self.sd = scale, sd
+        self.raw_offset = float(np.log(np.expm1(sd)))  # softplus⁻¹(sd)
+        if scale in ("shared", "per_dimension"):
+            self.raw_scale = self.add_weight(
+                shape=() if scale == "shared" else self.event_shape,
+                initializer=keras.initializers.Constant(self.raw_offset),
+                name="raw_scale",
+            )
+
+    def outputs(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The event's shape; its last axis doubled where the decoder gives the scale."""
+        return (*event_shape[:-1], 2 * event_shape[-1]) if self.scale == "output" else event_shape
+
+    def distribution(self, output: tf.Tensor) -> tfd.Distribution:
+        """Gaussians, one for each element of the event."""
+        loc, scale = output, self.sd
+        if self.scale == "output":
+            loc, raw_scale = tf.split(output, 2, axis=-1)
+            scale = tf.nn.softplus(raw_scale + self.raw_offset)
+        elif self.scale != "fixed":
+            scale = tf.nn.softplus(tf.convert_to_tensor(self.raw_scale))
+        return tfd.Independent(tfd.Normal(loc, scale), len(self.event_shape))
+
+    def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+        """Standard normal numbers."""
+        return random.normal([*shape, *self.event_shape], seed, self.compute_dtype)
+
+    def push(self, p: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
+        """Mean plus standard deviation times noise."""
+        return p.mean() + p.stddev() * noise
+
+    def initial_output(self, mean: np.ndarray) -> np.ndarray:
+        """The mean; and 0 for the raw scale, which starts at `sd`."""
+        return np.concatenate([mean, np.zeros_like(mean)], axis=-1) if self.scale == "output" else mean

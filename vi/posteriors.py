@@ -1,0 +1,192 @@
+"""Approximate posteriors q(z|x): each turns encoder features into the pushforward of a base noise."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import TYPE_CHECKING, Literal
+
+import keras
+import tensorflow as tf
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
+
+from vi import random
+from vi.errors import ConfigError
+
+if TYPE_CHECKING:
+    from vi.priors import Prior
+
+
+class Posterior(keras.Layer, abc.ABC):
+    """A family of approximate posteriors; `posterior(features [B, F])` is q(z|x) for B data.
+
+    A subclass owns its head, the layers from features to parameters, and writes `parameters` and
+    `distribution`. It may replace `reparameterized`, `noise`, `push` and `marginals`, and nothing else.
+
+    Args:
+        latent_dim: L.
+
+    Attributes:
+        reparameterized: whether `push` is differentiable in the parameters.
+    """
+
+    reparameterized = True
+
+    def __init__(self, latent_dim: int):
+        super().__init__()
+        self.latent_dim = latent_dim
+
+    def __call__(self, features: tf.Tensor) -> Conditional:
+        """q(z|x) given the features of x, `[B, F]`."""
+        return Conditional(self, self.parameters(features))
+
+    @abc.abstractmethod
+    def parameters(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The parameters of q(z|x), `[B, 1, ...]` each: the 1 broadcasts against S samples."""
+
+    @abc.abstractmethod
+    def distribution(self, **parameters: tf.Tensor) -> tfd.Distribution:
+        """The distribution with these parameters, of batch `[B, 1]` and event `[L]`."""
+
+    def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+        """The base noise, `[*shape, L]`, standard normal by default."""
+        return random.normal([*shape, self.latent_dim], seed, self.compute_dtype)
+
+    def push(self, q: tfd.Distribution, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """Pushes noise forward to z `[B, S, L]`, with log q(z|x) `[B, S]` in nats, or None if it is implicit.
+
+        By default log q comes from the density of eps and the forward log-determinant, so no inverse is
+        taken; `distribution` must then be a TransformedDistribution of the base noise.
+        """
+        z = q.bijector.forward(eps)
+        log_determinant = q.bijector.forward_log_det_jacobian(eps, event_ndims=1)
+        return z, q.distribution.log_prob(eps) - log_determinant
+
+    def marginals(self, q: tfd.Distribution) -> tfd.Distribution | None:
+        """The L independent univariate factors of `q`, of batch `[B, 1, L]`; None if it does not factorize."""
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Conditional:
+    """q(z|x) for B data: a posterior family with its parameters. Log densities are in nats."""
+
+    family: Posterior
+    parameters: dict[str, tf.Tensor]
+
+    @property
+    def name(self) -> str:
+        """The family's class name."""
+        return type(self.family).__name__
+
+    @property
+    def reparameterized(self) -> bool:
+        """Whether z = sample(eps) is differentiable in φ."""
+        return self.family.reparameterized
+
+    @property
+    def distribution(self) -> tfd.Distribution:
+        """As a distribution of TensorFlow Probability, of batch `[B, 1]` and event `[L]`."""
+        return self.family.distribution(**self.parameters)
+
+    def sample(self, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """z `[B, S, L]` from noise `[B, S, L]`, and log q(z|x) `[B, S]` (None for an implicit q)."""
+        return self.family.push(self.distribution, eps)
+
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        """log q(z|x) `[B, S]` at any z `[B, S, L]`."""
+        return self.distribution.log_prob(z)
+
+    def mean(self) -> tf.Tensor:
+        """E q[z], `[B, L]`."""
+        return tf.squeeze(self.distribution.mean(), axis=1)
+
+    def kl(self, prior: Prior) -> tf.Tensor:
+        """KL(q(z|x) ‖ p(z)) in closed form, `[B]`.
+
+        Raises:
+            ConfigError: this pair has no closed form.
+        """
+        if self._factors(prior) is not None:
+            return tf.reduce_sum(self.kl_per_dimension(prior), axis=-1)
+        return tf.squeeze(self._closed_form(self.distribution, prior.distribution, prior), axis=1)
+
+    def kl_per_dimension(self, prior: Prior) -> tf.Tensor:
+        """KL(q(z|x) ‖ p(z)) of each latent dimension in closed form, `[B, L]`.
+
+        Raises:
+            ConfigError: one of the two does not factorize, or this pair has no closed form.
+        """
+        factors = self._factors(prior)
+        if factors is None:
+            raise ConfigError(f"the KL of {self.name} to {type(prior).__name__} does not split into latent dimensions.")
+        return tf.squeeze(self._closed_form(*factors, prior), axis=1)
+
+    def stopped(self) -> Conditional:
+        """The same q(z|x) with parameters that pass no gradient to φ; z still does."""
+        return Conditional(self.family, tf.nest.map_structure(tf.stop_gradient, self.parameters))
+
+    def _factors(self, prior: Prior) -> tuple[tfd.Distribution, tfd.Distribution] | None:
+        q, p = self.family.marginals(self.distribution), prior.marginals()
+        return None if q is None or p is None else (q, p)
+
+    def _closed_form(self, q: tfd.Distribution, p: tfd.Distribution, prior: Prior) -> tf.Tensor:
+        try:
+            return tfd.kl_divergence(q, p)
+        except NotImplementedError:
+            raise ConfigError(
+                f"the KL of posterior {self.name} to prior {type(prior).__name__} has no closed form; "
+                "use estimator=monte_carlo_kl."
+            ) from None
+
+
+class DiagonalGaussian(Posterior):
+    """q(z|x) = N(μ(x), diag σ²(x)), with μ and a log scale as linear heads (Kingma & Welling, 2014, eq. 9).
+
+    Args:
+        latent_dim: L.
+        scale: what the second head outputs: "log_variance" (log σ²) or "log_sd" (log σ).
+    """
+
+    def __init__(self, latent_dim: int, scale: Literal["log_variance", "log_sd"] = "log_variance"):
+        super().__init__(latent_dim)
+        self.factor = {"log_variance": 0.5, "log_sd": 1.0}[scale]
+        self.loc_head = keras.layers.Dense(latent_dim)
+        self.scale_head = keras.layers.Dense(latent_dim)
+
+    def parameters(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The mean and the standard deviation, `[B, 1, L]` each."""
+        loc, log_scale = self.loc_head(features), self.factor * self.scale_head(features)
+        return {"loc": loc[:, None], "scale_diag": tf.exp(log_scale)[:, None]}
+
+    def distribution(self, **parameters: tf.Tensor) -> tfd.Distribution:
+        """A Gaussian of diagonal covariance."""
+        return tfd.MultivariateNormalDiag(**parameters)
+
+    def marginals(self, q: tfd.Distribution) -> tfd.Distribution:
+        """L univariate Gaussians."""
+        return tfd.Normal(q.loc, q.scale.diag_part())
+
+
+class FullCovarianceGaussian(Posterior):
+    """q(z|x) = N(μ(x), L(x) L(x)ᵀ), L lower triangular with a softplus diagonal.
+
+    The heads give μ and the L (L + 1) / 2 entries of the factor (as in the TensorFlow Probability team's
+    "Variational autoencoders with TFP layers", 2019).
+    """
+
+    def __init__(self, latent_dim: int):
+        super().__init__(latent_dim)
+        self.loc_head = keras.layers.Dense(latent_dim)
+        self.scale_head = keras.layers.Dense(latent_dim * (latent_dim + 1) // 2)
+        self.to_triangle = tfb.FillScaleTriL(diag_shift=None)
+
+    def parameters(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The mean `[B, 1, L]` and the triangular factor of the covariance `[B, 1, L, L]`."""
+        loc, scale_tril = self.loc_head(features), self.to_triangle.forward(self.scale_head(features))
+        return {"loc": loc[:, None], "scale_tril": scale_tril[:, None]}
+
+    def distribution(self, **parameters: tf.Tensor) -> tfd.Distribution:
+        """A Gaussian of full covariance."""
+        return tfd.MultivariateNormalTriL(**parameters)

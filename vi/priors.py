@@ -1,0 +1,61 @@
+"""Priors p(z). Their variables, where they have any, belong to θ."""
+
+from __future__ import annotations
+
+import abc
+
+import keras
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+from vi import random
+
+
+class Prior(keras.Layer, abc.ABC):
+    """The distribution p(z) of the latents.
+
+    A subclass writes `distribution`, and may replace `noise`, `sample` and `marginals`, and nothing else.
+
+    Args:
+        latent_dim: L.
+    """
+
+    def __init__(self, latent_dim: int):
+        super().__init__()
+        self.latent_dim = latent_dim
+
+    @property
+    @abc.abstractmethod
+    def distribution(self) -> tfd.Distribution:
+        """p(z) as a distribution of TensorFlow Probability, of event `[L]`."""
+
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        """log p(z) in nats, `[B, S]` for z `[B, S, L]`."""
+        return self.distribution.log_prob(z)
+
+    def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+        """The base noise, `[*shape, L]`, standard normal by default."""
+        return random.normal([*shape, self.latent_dim], seed, self.compute_dtype)
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """z ~ p(z) from noise, both `[..., L]`; by default through the distribution's bijector."""
+        return self.distribution.bijector.forward(noise)
+
+    def marginals(self) -> tfd.Distribution | None:
+        """The L independent univariate factors of p(z), of batch `[L]`; None if it does not factorize."""
+        return None
+
+
+class StandardNormal(Prior):
+    """p(z) = N(0, I)."""
+
+    @property
+    def distribution(self) -> tfd.Distribution:
+        """A Gaussian of zero mean and identity covariance."""
+        loc = tf.zeros([self.latent_dim], self.compute_dtype)
+        return tfd.MultivariateNormalDiag(loc, tf.ones_like(loc))
+
+    def marginals(self) -> tfd.Distribution:
+        """L standard normals."""
+        loc = tf.zeros([self.latent_dim], self.compute_dtype)
+        return tfd.Normal(loc, tf.ones_like(loc))

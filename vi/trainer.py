@@ -1,0 +1,272 @@
+"""Training: the train step, and the compiled loop over steps."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from vi import random
+from vi.errors import ConfigError, RunError
+from vi.estimators.base import Estimator
+from vi.types import GROUPS, Losses, Particles
+
+
+class Trainer:
+    """Trains a model by an estimator, on data that are resident in memory, in one compiled loop over steps.
+
+    Step t takes the positions tB … tB+B−1 of the endless sequence perm(0), perm(1), … of random orders of the
+    data, so every datum is seen equally often. All randomness is a function of (seed, stream, step): under
+    XLA the result is the same, bit for bit, however the steps are split over calls of `run`.
+
+    Args:
+        model: a `LatentVariableModel`.
+        estimator: what it is trained by.
+        data: a `Dataset`, of which `train` is used.
+        optimizers: a Keras optimizer for each of "generative" (θ), "inference" (φ) and "auxiliary" (ψ).
+        batch_size: B.
+        seed: of the order of the data, of binarization, and of noise.
+        beta: the KL weight β, a number or a Keras schedule of the step.
+        noise: "fresh" at every step, or "fixed": each datum has its own eps, drawn once and used in every epoch.
+        update_every: the parameters of a group are updated at every n-th step only; 1 by default.
+        jit: whether XLA compiles the loop.
+
+    Raises:
+        ConfigError: B exceeds the number of data, or the estimator does not fit the model.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        estimator: Estimator,
+        data: Any,
+        optimizers: Mapping[str, keras.optimizers.Optimizer],
+        *,
+        batch_size: int,
+        seed: int = 0,
+        beta: float | keras.optimizers.schedules.LearningRateSchedule = 1.0,
+        noise: Literal["fresh", "fixed"] = "fresh",
+        update_every: Mapping[str, int] | None = None,
+        jit: bool = True,
+    ):
+        size = len(data.train)
+        if batch_size > size:
+            raise ConfigError(f"trainer.batch_size={batch_size}: exceeds the {size} training data.")
+        self.model, self.estimator, self.data = model, estimator, data
+        self.batch_size, self.size, self.seed, self.jit = batch_size, size, seed, jit
+        self._beta, self._update_every = beta, dict(update_every or {})
+        with self._memory():
+            self.fixed_noise = noise == "fixed" and self._draw_noise(tf.range(size), 0)
+        groups = (model.generative_variables, model.inference_variables, list(estimator.auxiliary_variables))
+        self.variables = {name: group for name, group in zip(GROUPS, groups, strict=True) if group}
+        self.optimizers = {name: optimizers[name] for name in self.variables}
+        for name, optimizer in self.optimizers.items():
+            optimizer.build(self.variables[name])
+        with self._memory():
+            self.metric_names = self._rehearse()
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.sums = tf.Variable(tf.zeros([len(self.metric_names) + 1], tf.float64), trainable=False)
+        self._order: tuple[tf.Tensor, tf.Tensor] | None = None
+        self._loop = tf.function(self._run_steps, jit_compile=jit)
+
+    def train_step(self, index: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Draws noise, makes particles, asks for the losses, takes the gradients, applies them.
+
+        Args:
+            index: the batch, as positions in the training data, `[B]`.
+            step: the number of the step.
+
+        Returns:
+            The metrics of the step, before the update, each a scalar.
+        """
+        x = self.data.batch(self.data.train, index, self._seed("binarization", step))
+        noise = self.noise(index, step)
+        with tf.GradientTape(persistent=True) as tape:
+            particles = self.model.particles(x, noise, self.beta(step))
+            losses = self.estimator.losses(particles, step)
+            means = self._means(losses, index)
+        gradients = take_gradients(tape, means, self.variables)
+        metrics = self._metrics(particles, means, gradients)
+        for group in self.variables:
+            self._apply(group, gradients[group], step)
+        return metrics
+
+    def run(self, steps: int) -> None:
+        """Trains for so many steps in one compiled call; it ends early at a metric that is not finite.
+
+        Raises:
+            RunError: out of memory.
+        """
+        if self._order is None:
+            epoch = int(self.step.numpy()) * self.batch_size // self.size
+            order = tf.concat([self._permutation(epoch), self._permutation(epoch + 1)], 0)
+            self._order = order, tf.constant(epoch, tf.int64)
+        with self._memory():
+            self._order = self._loop(*self._order, tf.constant(steps, tf.int64))
+
+    def noise(self, index: tf.Tensor, step: tf.Tensor):
+        """The noise of one step: fresh, or each datum's own."""
+        if not self.fixed_noise:
+            return self._draw_noise(index, step)
+        return tf.nest.map_structure(lambda table: None if table is None else tf.gather(table, index), self.fixed_noise)
+
+    def beta(self, step: int | tf.Tensor) -> float | tf.Tensor:
+        """The KL weight at a step."""
+        return tf.cast(self._beta(step), keras.config.floatx()) if callable(self._beta) else float(self._beta)
+
+    def learning_rate(self, group: str) -> float:
+        """The learning rate of a group now."""
+        return float(self.optimizers[group].learning_rate)
+
+    def averages(self) -> dict[str, float]:
+        """The means of the metrics over the steps since the last call."""
+        *sums, count = self.sums.numpy().tolist()
+        self.sums.assign(tf.zeros_like(self.sums))
+        return {name: total / count for name, total in zip(self.metric_names, sums, strict=True)}
+
+    def mean_bound(self) -> float:
+        """The mean of the estimator's bound over the steps since the last `averages`."""
+        sums = self.sums.numpy()
+        return float(sums[self.metric_names.index("train/bound")] / sums[-1])
+
+    def first_not_finite(self) -> str | None:
+        """The first metric of the last step that is not finite, or None."""
+        for name, total in zip(self.metric_names, self.sums.numpy(), strict=False):
+            if not math.isfinite(total):
+                return name
+        return None
+
+    @property
+    def state(self) -> dict[str, list]:
+        """All variables that determine the rest of the training, by name."""
+        optimizers = {f"optimizer_{name}": o.variables for name, o in self.optimizers.items()}
+        auxiliary = list(self.estimator.auxiliary_variables)
+        return {
+            "model": self.model.variables,
+            "auxiliary": auxiliary,
+            "loop": [self.step, self.sums],
+            **optimizers,
+        }
+
+    def _run_steps(self, order: tf.Tensor, epoch: tf.Tensor, steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """`steps` train steps; `order` `[2N]` holds the orders of `epoch` and the next, as does the result."""
+        end = self.step + steps
+        batch_size, size = self.batch_size, self.size
+
+        def body(step, order, epoch, finite):
+            now = step * batch_size // size
+            order = tf.cond(
+                now > epoch, lambda: tf.concat([order[size:], self._permutation(now + 1)], 0), lambda: order
+            )
+            start = tf.cast(step * batch_size - now * size, tf.int32)
+            metrics = self.train_step(tf.slice(order, [start], [batch_size]), step)
+            values = tf.cast(tf.stack([metrics[name] for name in self.metric_names]), tf.float64)
+            self.sums.assign_add(tf.concat([values, [1.0]], 0))
+            return step + 1, order, now, tf.reduce_all(tf.math.is_finite(values))
+
+        step, order, epoch, _ = tf.while_loop(
+            lambda step, order, epoch, finite: finite & (step < end),
+            body,
+            [tf.identity(self.step), order, epoch, True],
+            parallel_iterations=1,
+        )
+        self.step.assign(step)
+        return order, epoch
+
+    def _means(self, losses: Losses, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The mean loss over the batch of each group, weighted by the data's weights; equal losses stay one."""
+        weight = self.data.train.weight
+        if weight is not None:
+            weight = tf.cast(tf.gather(weight, index), keras.config.floatx())
+        means: dict[int, tf.Tensor] = {}
+        by_group = {}
+        for group, loss in zip(GROUPS, losses, strict=True):
+            if group in self.variables:
+                if id(loss) not in means:
+                    means[id(loss)] = tf.reduce_mean(loss if weight is None else weight * loss)
+                by_group[group] = means[id(loss)]
+        return by_group
+
+    def _metrics(self, particles: Particles, means: dict, gradients: dict) -> dict[str, tf.Tensor]:
+        """The terms before their sums, so that the first that is not finite names the cause."""
+        metrics = {"train/nll": -tf.reduce_mean(particles.log_likelihood)}
+        if particles.log_posterior is not None:
+            metrics["train/kl"] = tf.reduce_mean(particles.log_posterior - particles.log_prior)
+            metrics["train/elbo"] = -metrics["train/nll"] - metrics["train/kl"]
+        metrics["train/bound"] = tf.reduce_mean(self.estimator.bound(particles))
+        metrics["train/loss"] = next(iter(means.values()))
+        for group, mean in means.items():
+            if mean is not metrics["train/loss"]:
+                metrics[f"train/loss_{group}"] = mean
+        return metrics | {f"gradient_norm/{group}": tf.linalg.global_norm(g) for group, g in gradients.items()}
+
+    def _apply(self, group: str, gradients: list[tf.Tensor], step: tf.Tensor) -> None:
+        def update():
+            self.optimizers[group].apply(gradients, self.variables[group])
+
+        every = self._update_every.get(group, 1)
+        if every == 1:
+            update()
+        else:
+            tf.cond(step % every == 0, update, lambda: None)
+
+    def _rehearse(self) -> list[str]:
+        """One step's computations on two data, without the update: checks shapes, and names the metrics."""
+        index = tf.range(min(2, self.size))
+        x = self.data.batch(self.data.train, index, self._seed("binarization", 0))
+        step = tf.constant(0, tf.int64)
+        with tf.GradientTape(persistent=True) as tape:
+            particles = self.model.particles(x, self.noise(index, step), self.beta(step))
+            losses = self.estimator.losses(particles, step)
+            self._check_shapes(particles, losses, index.shape)
+            means = self._means(losses, index)
+        return list(self._metrics(particles, means, take_gradients(tape, means, self.variables)))
+
+    def _check_shapes(self, particles: Particles, losses: Losses, batch: tf.TensorShape) -> None:
+        name = type(self.estimator).__name__
+        values = {"bound": self.estimator.bound(particles), **losses._asdict()}
+        for what, value in values.items():
+            if value is None and what == "auxiliary" and "auxiliary" not in self.variables:
+                continue
+            if not tf.is_tensor(value) or value.shape != batch:
+                found = f"has shape {tuple(value.shape)}" if tf.is_tensor(value) else f"is a {type(value).__name__}"
+                raise ConfigError(
+                    f"estimator={name}: {what} {found} for a batch of {batch[0]} data, but must be a tensor [B]."
+                )
+
+    @contextlib.contextmanager
+    def _memory(self) -> Iterator[None]:
+        """Says in a sentence that memory ran out, and what it was needed for."""
+        try:
+            yield
+        except tf.errors.ResourceExhaustedError:
+            raise RunError(
+                f"out of memory with trainer.batch_size={self.batch_size} and {self.estimator.draws.posterior} "
+                "samples for each datum; lower one of them."
+            ) from None
+
+    def _draw_noise(self, index: tf.Tensor, step):
+        return self.model.noise(self.estimator.draws, index, random.seed(self.seed, "train"), step)
+
+    def _seed(self, stream: str, step) -> tf.Tensor:
+        return random.fold(random.seed(self.seed, stream), step)
+
+    def _permutation(self, epoch) -> tf.Tensor:
+        return random.permutation(self.size, self._seed("permutation", epoch))
+
+
+def take_gradients(
+    tape: tf.GradientTape, losses: Mapping[str, tf.Tensor], variables: Mapping[str, Sequence[Any]]
+) -> dict[str, list[tf.Tensor]]:
+    """The gradient of each group's loss by its own variables; groups of the same loss share a backward pass."""
+    gradients: dict[str, list[tf.Tensor]] = {}
+    for loss in {id(loss): loss for loss in losses.values()}.values():
+        groups = [group for group in losses if losses[group] is loss]
+        flat = [v.value for group in groups for v in variables[group]]
+        taken = iter(tape.gradient(loss, flat, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+        gradients |= {group: [next(taken) for _ in variables[group]] for group in groups}
+    return gradients
