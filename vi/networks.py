@@ -13,14 +13,16 @@ from vi.errors import ConfigError
 layers = keras.layers
 
 
-def mlp_encoder(event_shape: Sequence[int], hidden: Sequence[int] = (256,), activation: str = "relu") -> keras.Model:
+def mlp_encoder(
+    event_shape: Sequence[int], hidden: Sequence[int] = (256, 128), activation: str = "relu"
+) -> keras.Model:
     """Dense layers of the given widths; with none, the features are x itself."""
     body = [layers.Dense(width, activation=activation) for width in hidden]
     return keras.Sequential([keras.Input(tuple(event_shape)), layers.Flatten(), *body], name="encoder")
 
 
 def mlp_decoder(
-    latent_dim: int, outputs: Sequence[int], hidden: Sequence[int] = (256,), activation: str = "relu"
+    latent_dim: int, outputs: Sequence[int], hidden: Sequence[int] = (128, 256), activation: str = "relu"
 ) -> keras.Model:
     """Dense layers of the given widths and a linear one; with no width, the decoder is affine."""
     body = [layers.Dense(width, activation=activation) for width in hidden]

@@ -1,0 +1,144 @@
+"""The shape of the library itself: who may import whom, and that nothing is without a config and a test."""
+
+import ast
+import inspect
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+import vi.estimators
+import vi.likelihoods
+import vi.posteriors
+import vi.priors
+from vi.config import conf_directory
+
+VI = Path(vi.__file__).parent
+LEAVES = {"errors", "types", "random", "ops"}
+MAY_IMPORT = {
+    "errors": set(),
+    "types": set(),
+    "random": set(),
+    "ops": set(),
+    "schema": {"errors"},
+    "estimators": LEAVES,
+    "networks": LEAVES,
+    "posteriors": LEAVES,
+    "likelihoods": LEAVES,
+    "priors": LEAVES,
+    "model": LEAVES | {"networks", "posteriors", "likelihoods", "priors"},
+    "data": LEAVES,
+    "checkpoint": LEAVES,
+    "loggers": LEAVES,
+    "figures": LEAVES,
+    "evaluate": LEAVES | {"estimators"},
+    "trainer": LEAVES | {"estimators"},
+    "loop": LEAVES | {"trainer"},
+    "job": LEAVES | {"figures", "loop", "checkpoint", "evaluate", "loggers", "trainer"},
+    "config": LEAVES | {"schema", "model", "networks", "data", "estimators", "checkpoint", "job"},
+    "cli": {"config", "errors"},
+    "__init__": {"config", "errors", "estimators", "model"},
+}
+ONLY = {
+    "hydra": {"config", "cli"},
+    "omegaconf": {"config", "cli"},
+    "wandb": {"loggers"},
+    "matplotlib": {"figures"},
+    "tensorflow": set(MAY_IMPORT) - {"errors", "schema", "config", "__init__", "loop", "loggers", "figures"},
+}
+
+
+def module_of(path):
+    parts = path.relative_to(VI).with_suffix("").parts
+    return parts[0]
+
+
+def imports(path):
+    """What a module imports, names under `if TYPE_CHECKING` left out."""
+    tree = ast.parse(path.read_text())
+    hidden = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and getattr(block.test, "id", "") == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "vi":
+            yield from (f"vi.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+MODULES = sorted(VI.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(VI)))
+def test_imports_go_one_way(path):
+    module = module_of(path)
+    for name in imports(path):
+        top, *rest = name.split(".")
+        if top == "vi" and rest and rest[0] != module:
+            assert rest[0] in MAY_IMPORT[module], f"{module} imports {name}"
+        if top in ONLY:
+            assert module in ONLY[top], f"{module} imports {name}"
+
+
+def test_every_module_is_in_the_table():
+    assert {module_of(path) for path in MODULES} == set(MAY_IMPORT)
+
+
+def test_modules_are_short():
+    lines = sorted(len(path.read_text().splitlines()) for path in MODULES)
+    assert lines[-1] <= 400
+    assert lines[len(lines) // 2] <= 150
+
+
+def concrete(base, module):
+    """The concrete subclasses of `base` that the library defines."""
+    classes = [base]
+    for each in classes:
+        classes += each.__subclasses__()
+    return {c for c in classes if not inspect.isabstract(c) and c.__module__.startswith(module)}
+
+
+FAMILIES = [
+    (vi.estimators.Estimator, "vi.estimators", "estimator", "test_estimators.py"),
+    (vi.posteriors.Posterior, "vi.posteriors", "posterior", "test_posteriors.py"),
+    (vi.likelihoods.Likelihood, "vi.likelihoods", "likelihood", "test_likelihoods.py"),
+    (vi.priors.Prior, "vi.priors", "prior", "test_posteriors.py"),
+]
+
+
+@pytest.mark.parametrize(("base", "module", "group", "test"), FAMILIES)
+def test_every_component_has_a_config_and_a_test(base, module, group, test):
+    files = (conf_directory() / group).glob("*.yaml")
+    targets = {OmegaConf.to_container(OmegaConf.load(file))["_target_"] for file in files} - {"???"}
+    classes = concrete(base, module)
+    assert classes
+    assert targets == {f"{module}.{each.__name__}" for each in classes}
+    text = (Path(__file__).parent / test).read_text()
+    assert [each.__name__ for each in classes if f"{each.__name__}(" not in text] == []
+
+
+def allowed_overrides(base):
+    """The abstract methods and the hooks that the docstring of a base class names."""
+    text = inspect.getdoc(base)
+    return {name for name in vars(base) if f"`{name}`" in text} | set(base.__abstractmethods__)
+
+
+@pytest.mark.parametrize(("base", "module", "group", "test"), FAMILIES)
+def test_subclasses_replace_abstract_methods_and_named_hooks_only(base, module, group, test):
+    for each in concrete(base, module):
+        for parent in each.__mro__[: each.__mro__.index(base)]:
+            names = {name for name in vars(parent) if not name.startswith("_") and name in vars(base)}
+            assert names <= allowed_overrides(base), f"{parent.__name__} replaces {names - allowed_overrides(base)}"
+
+
+def test_public_things_have_docstrings():
+    for path in MODULES:
+        tree = ast.parse(path.read_text())
+        assert ast.get_docstring(tree), path

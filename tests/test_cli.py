@@ -1,0 +1,89 @@
+"""The command line in real processes: answers, exit codes, and what is left behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+COMMAND = [str(Path(sys.executable).with_name("vi-train"))]
+TINY = [
+    *("trainer.epochs=2", "trainer.evaluate_every=1", "trainer.jit=false", "logger=none"),
+    *("trainer.validation_samples=2", "trainer.validation_size=10"),
+]
+
+
+def run(*arguments, cwd, command=COMMAND, **env):
+    environment = {**os.environ, **env}
+    environment.pop("VI_DATA_DIR", None)
+    return subprocess.run([*command, *arguments], cwd=cwd, capture_output=True, text=True, env=environment, timeout=300)
+
+
+def test_help_is_for_people_and_needs_no_tensorflow(tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('imported')")
+    result = run("--help", cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert result.returncode == 0
+    for part in ("estimator: analytic_kl, custom, monte_carlo_kl, multi_sample", "data: ", "Examples:", "vi-train -m "):
+        assert part in result.stdout
+    assert result.stdout.count("\n      vi-train") + result.stdout.count("\n  vi-train") == 5
+    assert list(tmp_path.iterdir()) == [tmp_path / "tensorflow.py"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trainer.epochs=-3"], "vi-train: trainer.epochs=-3: must be a number above 0.\n"),
+        (["estimator=iwea"], "vi-train: estimator=iwea: there is no such choice. Allowed: analytic_kl, "),
+        (["data=omniglot"], "vi-train: data=omniglot: set data.path or VI_DATA_DIR to a folder that holds omniglot"),
+        (["estimator=custom", "estimator._target_=my.Own"], "vi-train: estimator._target_=my.Own: "),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, message, tmp_path):
+    result = run(*arguments, *TINY[:1], cwd=tmp_path) if "epochs" not in arguments[0] else run(*arguments, cwd=tmp_path)
+    assert result.returncode == 2
+    assert result.stderr.startswith(message)
+    assert result.stderr.count("\n") == 1
+    left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert [path.name for path in left if path.name != "train.log"] == []
+
+
+def test_a_traceback_is_shown_where_it_is_asked_for(tmp_path):
+    result = run("seed=-1", cwd=tmp_path, HYDRA_FULL_ERROR="1")
+    assert "Traceback" in result.stderr
+
+
+def test_a_run_by_the_script_as_by_the_command(tmp_path):
+    script = [sys.executable, str(Path(__file__).parents[1] / "experiments" / "train.py")]
+    result = run(*TINY, "hydra.run.dir=run", cwd=tmp_path, command=script)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    for part in ("validation/iw_bound (nats per datum)", "10-nearest-neighbour accuracy", "figures", "Next:"):
+        assert part in result.stdout
+    figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    names = ("latent_space", "manifold", "reconstructions", "prior_samples", "curves")
+    assert figures == {f"{name}.png" for name in names}
+    again = run(*TINY, "hydra.run.dir=run", cwd=tmp_path, command=script)
+    assert again.returncode == 2
+    assert "already holds a run" in again.stderr
+
+
+def test_a_failing_component_of_ones_own_is_a_sentence_with_the_traceback_in_a_file(tmp_path):
+    code = ["from vi.estimators import Estimator", "class Bad(Estimator):", "    def bound(self, p): return p.nothing"]
+    (tmp_path / "my.py").write_text("\n".join(code))
+    result = run(*TINY, "estimator=custom", "estimator._target_=my.Bad", "hydra.run.dir=run", cwd=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.startswith("vi-train: AttributeError: 'Particles' object has no attribute 'nothing'")
+    assert "p.nothing" in (tmp_path / "run" / "traceback.txt").read_text()
+
+
+def test_a_multirun_has_a_folder_for_each_job_and_a_failed_job_stops_no_other(tmp_path):
+    arguments = ["-m", "estimator.samples=1,2", "optimizer.learning_rate=0.001,1e9", "hydra.sweep.dir=sweep"]
+    result = run(*arguments, *TINY, "optimizer=sgd", cwd=tmp_path)
+    assert result.returncode == 1
+    summaries = [json.loads((tmp_path / "sweep" / str(job) / "summary.json").read_text()) for job in range(4)]
+    assert [summary["status"] for summary in summaries] == ["finished", "failed", "finished", "failed"]
+    for job in (0, 2):
+        assert len(pd.read_csv(tmp_path / "sweep" / str(job) / "metrics.csv")) == 2

@@ -1,0 +1,284 @@
+"""Configs: every file composes and builds, every mistake is one sentence, and a run can be loaded again."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import vi
+from vi import config, schema
+from vi.errors import ConfigError
+from vi.trainer import Trainer
+
+CONF = config.conf_directory()
+GROUPS = {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONF.iterdir() if path.is_dir()}
+TINY = [
+    *("logger=none", "trainer.epochs=1", "trainer.evaluate_every=1", "trainer.jit=false"),
+    *("trainer.validation_samples=2", "trainer.validation_size=10", "model.latent_dim=2"),
+]
+SCHEDULE = (
+    "{_target_: keras.optimizers.schedules.PolynomialDecay, initial_learning_rate: 0.0, decay_steps: 10, "
+    "end_learning_rate: 1.0}"
+)
+
+
+def choices(*groups):
+    """Every choice of these groups that names a component of the library, and all their combinations."""
+    names = ([f"{group}={name}" for name in GROUPS[group] if name != "custom"] for group in groups)
+    return [list(combination) for combination in itertools.product(*names)]
+
+
+@pytest.mark.parametrize("overrides", [[f"{g}={c}"] for g in GROUPS for c in GROUPS[g] if (g, c) != ("data", "arrays")])
+def test_every_file_composes_and_only_custom_asks_for_more(overrides):
+    composed = config.compose(overrides)
+    if overrides[0].endswith("=custom"):
+        with pytest.raises(ConfigError, match=r"needs \w+\._target_=DOTTED.PATH"):
+            config.resolve(composed)
+    else:
+        config.resolve(composed)
+
+
+def test_every_component_group_has_custom_and_nothing_in_it_but_a_target():
+    for group in schema.COMPONENTS:
+        text = (CONF / group / "custom.yaml").read_text()
+        assert text == "_target_: ???\n" + ("samples: 1\n" if group == "estimator" else "")
+
+
+def test_every_key_of_every_file_has_a_rule():
+    for group, names in GROUPS.items():
+        if group in ("hydra", "debug", "experiment"):
+            continue
+        for name in names:
+            resolved = config.compose([f"{group}={name}", *(["data.path=x"] if name == "arrays" else [])])
+            if name != "custom":
+                for key, _ in schema.leaves(config.resolve(resolved)):
+                    known = key in schema.RULES or key in schema.FILLED_IN or key.endswith("_target_")
+                    assert known or key == "logger.wandb", key
+
+
+@pytest.mark.parametrize(
+    "overrides", choices("encoder", "posterior", "decoder", "likelihood") + choices("estimator", "optimizer", "prior")
+)
+def test_every_component_builds_and_trains_with_every_other(overrides):
+    resolved = config.resolve(config.compose([*TINY, *overrides]))
+    parts = config.build(resolved)
+    trainer = Trainer(parts.model, parts.estimator, parts.data, parts.optimizers, batch_size=50, jit=False)
+    for group in ("encoder", "posterior", "decoder", "likelihood", "prior", "estimator"):
+        assert resolved[group]["_target_"].startswith("vi.")
+    assert trainer.metric_names[0] == "train/nll"
+    assert np.isfinite(parts.model.generate(2)).all()
+
+
+@pytest.mark.parametrize("scale", ["fixed", "shared", "per_dimension", "output"])
+def test_options_reach_the_components(scale):
+    overrides = ["likelihood=gaussian", f"likelihood.scale={scale}", "posterior.scale=log_sd", "encoder.hidden=[]"]
+    parts = config.build(config.resolve(config.compose([*TINY, *overrides, "encoder.activation=tanh"])))
+    assert (parts.model.likelihood.scale, parts.model.posterior.factor) == (scale, 1.0)
+    assert len(parts.model.encoder.trainable_variables) == 0
+
+
+def test_group_settings_interpolate_the_common_ones_leaf_by_leaf():
+    rates = ["optimizer.learning_rate=0.5", "optimizer.inference.learning_rate=0.25", "optimizer.beta_1=0.7"]
+    optimizers = config.build_optimizers(config.resolve(config.compose(rates))["optimizer"])
+    assert {g: float(o.learning_rate) for g, o in optimizers.items()} == {
+        "generative": 0.5,
+        "inference": 0.25,
+        "auxiliary": 0.5,
+    }
+    assert {o.beta_1 for o in optimizers.values()} == {0.7}
+
+
+def test_optimizers_of_ones_own_and_schedules_of_the_learning_rate():
+    overrides = [
+        "optimizer=custom",
+        "optimizer._target_=keras.optimizers.Nadam",
+        f"+optimizer.learning_rate={SCHEDULE}",
+    ]
+    optimizers = config.build_optimizers(config.resolve(config.compose(overrides))["optimizer"])
+    assert all(isinstance(o, keras.optimizers.Nadam) for o in optimizers.values())
+    assert all(float(o.learning_rate) == 0.0 for o in optimizers.values())
+
+
+def test_beta_may_be_a_number_or_a_keras_schedule():
+    parts = config.build(config.resolve(config.compose([*TINY, f"trainer.beta={SCHEDULE}"])))
+    assert float(parts.beta(5)) == 0.5
+    assert config.build(config.resolve(config.compose([*TINY, "trainer.beta=4"]))).beta == 4
+
+
+def test_the_output_bias_may_start_at_the_mean_of_the_data():
+    overrides = ["model.output_bias=data_mean", "data.binarization=none"]
+    parts = config.build(config.resolve(config.compose([*TINY, *overrides])))
+    bias = parts.model.decoder.get_layer("output").bias.numpy()
+    expected = np.clip(parts.data.train.x.mean(0) / 16, 0.001, 0.999).ravel()
+    np.testing.assert_allclose(1 / (1 + np.exp(-bias)), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "pseudo"),
+    [
+        (["data.binarization=none"], True),
+        (["data.binarization=dynamic"], False),
+        (["data.binarization=none", "likelihood=gaussian"], False),
+    ],
+)
+def test_grey_levels_under_a_bernoulli_likelihood_are_marked(overrides, pseudo):
+    resolved = config.resolve(config.compose([*TINY, *overrides]))
+    config.build(resolved)
+    assert resolved["pseudo"] is pseudo
+    assert resolved["model"]["event_shape"] == [8, 8, 1]
+
+
+WRONG = {
+    "trainer.epochs=-3": "trainer.epochs=-3: must be a number above 0.",
+    "trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
+    "+trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
+    "trainer.epochs": "trainer.epochs: is not of the form KEY=VALUE; quote a value with spaces, commas or braces.",
+    "~trainer.epochs": "trainer.epochs is not set: must be a number above 0.",
+    "data=mnis": "data=mnis: there is no such choice; did you mean mnist? Allowed: arrays, binarized_mnist, ",
+    "estimator=custom": "estimator=custom: needs estimator._target_=DOTTED.PATH of a class or function of your own.",
+    "data=arrays": "data.path is not set; give it on the command line, data.path=VALUE.",
+    "model.latent_dim=2.5": "model.latent_dim=2.5: must be a whole number of at least 1.",
+    "model.latent_dim=${nope}": "model.latent_dim=${nope}: there is no key nope.",
+    "estimator.samples=0": "estimator.samples=0: must be a whole number of at least 1.",
+    "seed=-1": "seed=-1: must be a whole number from 0 to 2147483647.",
+    "seed=null": "seed=null: must be a whole number from 0 to 2147483647.",
+    "trainer.jit=yes": "trainer.jit=yes: must be auto, true or false.",
+    "encoder.hidden=3": "encoder.hidden=3: must be a list of positive whole numbers, such as [256].",
+    "data.validation=1.5": "data.validation=1.5: must be a fraction between 0 and 1, or a whole number",
+    "trainer.noise=frozen": "trainer.noise=frozen: must be fresh or fixed.",
+    "optimizer.learning_rate=abc": "optimizer.learning_rate=abc: must be a number above 0, or a Keras schedule",
+    "logger.wandb.mode=on": "logger.wandb.mode=on: must be offline, online or disabled.",
+    "name=a/b": "name=a/b: must be a name of letters, digits, hyphens, underscores and dots.",
+}
+
+
+@pytest.mark.parametrize("override", WRONG)
+def test_a_mistake_is_one_sentence_with_the_key_the_value_and_what_is_allowed(override):
+    with pytest.raises(ConfigError) as error:
+        config.resolve(config.compose([override]))
+    assert WRONG[override] in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_mistake_in_a_component_of_ones_own_is_named_with_its_target():
+    cases = {
+        "my_missing_package.Thing": "estimator._target_=my_missing_package.Thing: ",
+        "vi.estimators.Nothing": "estimator._target_=vi.estimators.Nothing: ",
+        "fractions.Fraction": "estimator._target_=fractions.Fraction: TypeError",
+    }
+    for target, message in cases.items():
+        resolved = config.resolve(config.compose([*TINY, "estimator=custom", f"estimator._target_={target}"]))
+        with pytest.raises(ConfigError) as error:
+            config.build(resolved)
+        assert str(error.value).startswith(message)
+
+
+def test_train_and_load_give_the_model_back(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = vi.train([*TINY, "trainer.epochs=3", "estimator.samples=2"])
+    assert run.directory.parts[:2] == ("outputs", "default")
+    names = {path.name for path in run.directory.iterdir()}
+    assert names == {"config.yaml", "metrics.csv", "summary.json", "model.txt", "checkpoints", "figures"}
+    assert len(run.metrics) == 3
+    assert list(run.metrics)[:6] == ["step", "epoch", "seconds", "train/loss", "train/bound", "train/elbo"]
+    np.testing.assert_allclose(run.metrics["train/elbo"], -run.metrics["train/nll"] - run.metrics["train/kl"])
+    assert len(list((run.directory / "checkpoints").iterdir())) == 3
+    summary = json.loads((run.directory / "summary.json").read_text())
+    assert (summary["status"], summary["seed"], summary["pseudo"], summary["kind"]) == ("finished", 0, False, "lower")
+    model = vi.load(run.directory)
+    x = tf.ones([3, 8, 8, 1])
+    assert model.encode(x).mean().shape == (3, 2)
+    np.testing.assert_array_equal(model.generate(4), run.load("best").generate(4))
+    assert run.load("last").generate(4).shape == (4, 8, 8, 1)
+    with pytest.raises(ConfigError, match="already holds a run"):
+        vi.train(TINY, directory=run.directory)
+    with pytest.raises(ConfigError, match=r"holds no config\.yaml"):
+        vi.load(tmp_path)
+
+
+def test_the_number_of_steps_in_a_call_changes_no_result(tmp_path):
+    frames, models = [], []
+    for name, steps in (("a", "auto"), ("b", "auto"), ("c", "5")):
+        small = ["encoder.hidden=[16]", "decoder.hidden=[16]", "trainer.validation_samples=1"]
+        overrides = [*TINY, *small, "trainer.epochs=2", "trainer.jit=true", f"trainer.steps_per_call={steps}"]
+        run = vi.train(overrides, directory=tmp_path / name)
+        frames.append(run.metrics.drop(columns="seconds"))
+        models.append([v.numpy() for v in run.load("last").variables])
+    for frame, weights in zip(frames[1:], models[1:], strict=True):
+        assert frame.equals(frames[0])
+        assert all(np.array_equal(*pair) for pair in zip(weights, models[0], strict=True))
+
+
+def test_double_precision_runs_and_loads_as_such(tmp_path):
+    run = vi.train([*TINY, "trainer.precision=float64"], directory=tmp_path / "run")
+    keras.config.set_floatx("float32")
+    assert {v.dtype for v in run.load().variables} == {"float64"}
+
+
+def test_what_fails_before_training_writes_nothing(tmp_path):
+    for overrides in (["trainer.batch_size=5000"], ["data=mnist", "data.path=/nowhere"]):
+        with pytest.raises(ConfigError):
+            vi.train([*TINY, *overrides], directory=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_fails_says_so_in_its_summary(tmp_path):
+    with pytest.raises(vi.RunError, match="is not finite at step"):
+        vi.train(
+            [*TINY, "optimizer=sgd", "optimizer.learning_rate=1e6", "trainer.epochs=50"], directory=tmp_path / "run"
+        )
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert "is not finite at step" in summary["error"]
+
+
+MINE = """
+    import tensorflow as tf
+    import keras
+    import numpy as np
+    from vi.data import Dataset
+    from vi.estimators import Estimator
+    from vi.ops import log_mean_exp
+
+    class Power(Estimator):
+        def __init__(self, samples=1, power=1.0):
+            super().__init__(samples)
+            self.power = power
+        def bound(self, particles):
+            return log_mean_exp(self.power * particles.log_weight, axis=1) / self.power
+
+    def blobs(n, **options):
+        x = np.random.default_rng(0).standard_normal((n, 3)).astype("float32")
+        return Dataset({"x_train": x}, "blobs", **options)
+
+    def encoder(event_shape, width):
+        return keras.Sequential([keras.Input(event_shape), keras.layers.Dense(width)])
+"""
+
+
+def test_components_of_ones_own_by_dotted_path_from_the_current_directory(tmp_path, monkeypatch):
+    (tmp_path / "my_components.py").write_text(textwrap.dedent(MINE))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    own = [
+        *("estimator=custom", "estimator._target_=my_components.Power", "estimator.samples=3", "+estimator.power=0.5"),
+        *("data=custom", "data._target_=my_components.blobs", "+data.n=200", "+data.validation=0.5"),
+        *("encoder=custom", "encoder._target_=my_components.encoder", "+encoder.width=4", "likelihood=gaussian"),
+    ]
+    run = vi.train([*TINY, *own, "trainer.batch_size=20"], directory=tmp_path / "run")
+    assert run.summary["estimator"] == "Power"
+    assert run.config["estimator"] == {"_target_": "my_components.Power", "samples": 3, "power": 0.5}
+    assert run.load().encode(tf.ones([2, 3])).mean().shape == (2, 2)
+
+
+def test_a_config_is_answered_without_tensorflow():
+    code = "import sys, vi.config as c; c.resolve(c.compose(['trainer.epochs=2'])); print('tensorflow' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    assert result.stdout.strip() == "False"

@@ -1,0 +1,91 @@
+"""The console commands: `vi-train`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from vi.config import conf_directory, resolve, run, sentence
+from vi.errors import ConfigError, RunError
+
+
+def train() -> None:
+    """Runs `vi-train` with the arguments of the command line, and exits.
+
+    Exit codes: 0 done; 1 the run failed; 2 the command, a value or a file was wrong; 130 interrupted.
+    """
+    show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its own errors instead of exiting with them
+    failures: list[Exception] = []
+
+    @hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name="train")
+    def command(config: DictConfig) -> Any:
+        try:
+            return _job(config)
+        except Exception as error:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise  # so that the multirun counts the job as failed and goes on
+            failures.append(error)
+
+    try:
+        command()
+        if failures:
+            raise failures[0]
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if show_traceback:
+            raise
+        print(f"vi-train: {sentence(error)}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, ConfigError | HydraException | OmegaConfBaseException) else 1)
+
+
+def _job(config: DictConfig) -> Any:
+    """One run, or one job of a multirun; returns the number that a sweeper maximizes."""
+    plain = resolve(config)
+    with _quiet_import():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        summary = run(plain, directory)
+    except (ConfigError, RunError):
+        raise
+    except Exception as error:
+        (directory / "traceback.txt").write_text(traceback.format_exc())
+        first_line = (str(error).splitlines() or [""])[0]
+        raise RunError(
+            f"{type(error).__name__}: {first_line} (the traceback is in {directory / 'traceback.txt'})"
+        ) from error
+    return summary["best"].get("validation/iw_bound")
+
+
+@contextlib.contextmanager
+def _quiet_import() -> Iterator[None]:
+    """Keeps what TensorFlow's libraries print while they load from the terminal, unless loading fails."""
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as buffer:
+        os.dup2(buffer.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            buffer.seek(0)
+            os.write(saved, buffer.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,255 @@
+"""From configs to objects: compose, check, instantiate, save and load. Only this module and `cli` know Hydra."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from vi import schema
+from vi.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from omegaconf import DictConfig
+
+    from vi.data import Dataset
+    from vi.estimators import Estimator
+    from vi.model import LatentVariableModel
+
+Config = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a config describes, as objects."""
+
+    data: Dataset
+    model: LatentVariableModel
+    estimator: Estimator
+    optimizers: dict[str, Any]
+    beta: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run that was made: its directory, its config and its summary."""
+
+    directory: Path
+    config: Config
+    summary: Config
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """metrics.csv, a row per evaluation."""
+        import pandas as pd
+
+        return pd.read_csv(self.directory / "metrics.csv")
+
+    def load(self, checkpoint: Literal["best", "last"] = "best") -> LatentVariableModel:
+        """The trained model."""
+        return load(self.directory, checkpoint)
+
+
+def train(overrides: Sequence[str] = (), directory: str | Path | None = None) -> Run:
+    """Trains as `vi-train` with these overrides does, and returns the run.
+
+    Args:
+        overrides: as on the command line, for example `["data=mnist", "estimator.samples=5"]`.
+        directory: the run directory; by default `outputs/<name>/<date>_<time>`.
+
+    Raises:
+        ConfigError: a value, a name or a file is wrong; nothing has been written.
+        RunError: the training could not go on.
+    """
+    import datetime
+
+    config = resolve(compose(overrides))
+    if directory is None:
+        directory = Path("outputs") / config["name"] / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
+    summary = run(config, Path(directory))
+    return Run(Path(directory), config, summary)
+
+
+def load(run_dir: str | Path, checkpoint: Literal["best", "last"] = "best") -> LatentVariableModel:
+    """The trained model of a run, with the weights of its best or its last checkpoint; needs no data.
+
+    Raises:
+        ConfigError: the directory holds no run, or no such checkpoint.
+    """
+    from omegaconf import OmegaConf
+
+    from vi.checkpoint import Checkpoints
+
+    file = Path(run_dir) / "config.yaml"
+    if not file.is_file():
+        raise ConfigError(f"{run_dir}: holds no config.yaml, so it is not the directory of a run.")
+    config: Any = OmegaConf.to_container(OmegaConf.load(file))
+    set_precision(config)
+    model = build_model(config, tuple(config["model"]["event_shape"]))
+    Checkpoints(Path(run_dir) / "checkpoints", {"model": model.variables}).restore(checkpoint)
+    return model
+
+
+def conf_directory() -> Path:
+    """The directory of the configs: `conf/` of the checkout, or of the installed package."""
+    package = Path(__file__).resolve().parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def compose(overrides: Sequence[str] = ()) -> DictConfig:
+    """The config that `vi-train` with these overrides would run.
+
+    Raises:
+        ConfigError: an override is wrong.
+    """
+    import hydra
+
+    try:
+        with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3", job_name="train"):
+            return hydra.compose("train", list(overrides))
+    except (hydra.errors.HydraException, ValueError) as error:
+        raise ConfigError(sentence(error)) from None
+
+
+def resolve(config: DictConfig) -> Config:
+    """The config as plain values, every interpolation resolved and every value checked.
+
+    Raises:
+        ConfigError: a value is not allowed, or an interpolation leads nowhere.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        plain: Any = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(sentence(error)) from None
+    schema.check(plain)
+    return plain
+
+
+def run(config: Config, directory: Path) -> Config:
+    """One job: builds what the config describes, trains it, and writes everything below `directory`."""
+    from vi.job import run_job, set_up_devices
+
+    set_up_devices()
+    set_precision(config)
+    parts = build(config)
+    return run_job(parts, config, directory, save)
+
+
+def build(config: Config) -> Parts:
+    """Data, model, estimator and optimizers. Fills in what only the data know: the event shape, `pseudo`."""
+    import keras
+
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(config["seed"])
+    data = instantiate("data", config["data"])
+    config["model"]["event_shape"] = list(data.event_shape)
+    model = build_model(config, data.event_shape)
+    if model.likelihood.support == "binary":
+        data.require_unit_interval(f"as likelihood {type(model.likelihood).__name__} needs")
+    config["pseudo"] = model.likelihood.support == "binary" and not data.binary
+    if config["model"]["output_bias"] == "data_mean":
+        from vi.networks import set_output_bias
+
+        set_output_bias(model.decoder, model.likelihood.initial_output(data.mean))
+    estimator = instantiate("estimator", config["estimator"])
+    estimator.build(data.event_shape, config["model"]["latent_dim"])
+    beta = config["trainer"]["beta"]
+    if isinstance(beta, Mapping):
+        beta = instantiate("trainer.beta", beta)
+    return Parts(data, model, estimator, build_optimizers(config["optimizer"]), beta)
+
+
+def build_model(config: Config, event_shape: tuple[int, ...]) -> LatentVariableModel:
+    """The model of a config, with initial weights."""
+    from vi.model import LatentVariableModel
+
+    latent_dim = config["model"]["latent_dim"]
+    likelihood = instantiate("likelihood", config["likelihood"], event_shape=event_shape)
+    return LatentVariableModel(
+        encoder=instantiate("encoder", config["encoder"], event_shape=event_shape),
+        posterior=instantiate("posterior", config["posterior"], latent_dim=latent_dim),
+        decoder=instantiate(
+            "decoder", config["decoder"], latent_dim=latent_dim, outputs=likelihood.outputs(event_shape)
+        ),
+        likelihood=likelihood,
+        prior=instantiate("prior", config["prior"], latent_dim=latent_dim),
+    )
+
+
+def build_optimizers(settings: Config) -> dict[str, Any]:
+    """An optimizer for each parameter group: the common settings, overlaid by the group's own."""
+    common = {name: value for name, value in settings.items() if name not in schema.GROUPS}
+    return {
+        group: instantiate(f"optimizer.{group}", {**common, **(settings.get(group) or {})}) for group in schema.GROUPS
+    }
+
+
+def instantiate(key: str, settings: Mapping[str, Any], **arguments: Any) -> Any:
+    """Calls the `_target_` of `settings`; the current directory is importable.
+
+    Raises:
+        ConfigError: there is no such target, or the call failed.
+    """
+    import hydra
+
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return hydra.utils.instantiate(settings, **arguments, _convert_="all")
+    except hydra.errors.InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, ConfigError):
+            raise cause from None
+        target = settings["_target_"]
+        raise ConfigError(f"{key}._target_={target}: {type(cause).__name__}: {sentence(cause)}") from error
+
+
+def set_precision(config: Config) -> None:
+    """Makes `trainer.precision` the dtype of all that is built from here on."""
+    import keras
+
+    keras.config.set_floatx(config["trainer"]["precision"])
+    keras.config.set_dtype_policy(config["trainer"]["precision"])
+
+
+def save(config: Config, file: Path) -> None:
+    """Writes the config as YAML.
+
+    Raises:
+        ConfigError: the file exists; two runs never share a directory.
+    """
+    from omegaconf import OmegaConf
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with file.open("x") as stream:
+            stream.write(OmegaConf.to_yaml(OmegaConf.create(config)))
+    except FileExistsError:
+        raise ConfigError(f"{file.parent}: already holds a run; choose another with hydra.run.dir=DIR.") from None
+
+
+def sentence(error: BaseException) -> str:
+    """An exception on one line; for Hydra's, the key or choice that is wrong and what is allowed."""
+    text = " ".join(str(error).split())
+    if found := re.search(
+        r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*?) Config search path", text
+    ):
+        group, choice, options = found[1], found[2], found[3].split()
+        hint = schema.suggestion(choice, options)
+        return f"{group}={choice}: there is no such choice{hint} Allowed: {', '.join(options)}."
+    if found := re.search(r"Could not override '([^']+)'", text):
+        return f"{found[1]}: there is no such key{schema.suggestion(found[1], list(schema.RULES))}"
+    if found := re.search(r"Error parsing override '([^']+)'|LexerNoViableAltException: (.*) \^", text):
+        return f"{found[1] or found[2]}: is not of the form KEY=VALUE; quote a value with spaces, commas or braces."
+    if found := re.search(r"Interpolation key '([^']+)' not found full_key: (\S+)", text):
+        return f"{found[2]}=${{{found[1]}}}: there is no key {found[1]}."
+    return text

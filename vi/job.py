@@ -1,0 +1,211 @@
+"""One run from its parts to its files: trains, evaluates, draws, and sums up."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import math
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import rich.console
+import tensorflow as tf
+
+from vi import figures, loop
+from vi.checkpoint import Checkpoints
+from vi.evaluate import Evaluator, knn_accuracy
+from vi.loggers import Console, Logger, MetricsFile, WandbLogger, closing_table
+from vi.trainer import Trainer
+
+log = logging.getLogger(__name__)
+PACKAGES = ("vi", "tensorflow", "tensorflow-probability", "keras", "numpy", "hydra-core", "wandb")
+
+
+def run_job(parts: Any, config: dict, directory: Path, save_config: Callable[[dict, Path], None]) -> dict:
+    """Trains `parts` and writes everything that a run leaves below `directory`; returns the summary.
+
+    Args:
+        parts: `vi.config.Parts`.
+        config: the resolved config, already checked.
+        directory: of the run; must hold none yet.
+        save_config: writes config.yaml, or refuses.
+    """
+    settings = config["trainer"]
+    jit = prefers_xla(parts.model) if settings["jit"] == "auto" else settings["jit"]
+    trainer = Trainer(
+        parts.model,
+        parts.estimator,
+        parts.data,
+        parts.optimizers,
+        batch_size=settings["batch_size"],
+        seed=config["seed"],
+        beta=parts.beta,
+        noise=settings["noise"],
+        update_every=settings["update_every"],
+        jit=jit,
+    )
+    log.info("%s XLA (trainer.jit=%s).", "Compiling with" if jit else "Compiling without", settings["jit"])
+    save_config(config, directory / "config.yaml")
+    (directory / "model.txt").write_text(describe(parts.model, trainer))
+    summary = _about(parts, config, jit, trainer)
+    _write_summary(summary, directory)
+    console = rich.console.Console()
+    loggers: list[Logger] = [MetricsFile(directory / "metrics.csv"), Console(console)]
+    if config["logger"]["wandb"]:
+        loggers.append(WandbLogger(directory, config, config["name"], **config["logger"]["wandb"]))
+    try:
+        summary |= _train(parts, trainer, settings, directory, loggers)
+        for name, path in draw(parts, directory).items():
+            for logger in loggers:
+                logger.picture(name, path)
+        summary["status"] = "finished"
+    except KeyboardInterrupt:
+        summary["status"] = "interrupted"
+        raise
+    except Exception as error:
+        summary |= {"status": "failed", "error": " ".join(str(error).split())}
+        raise
+    finally:
+        _write_summary(summary, directory)
+        for logger in loggers:
+            logger.finish(summary)
+    closing_table(console, summary, directory)
+    return summary
+
+
+def set_up_devices() -> None:
+    """Lets GPUs, where there are any, take memory as it is needed; before anything is placed on them."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def prefers_xla(model: Any) -> bool:
+    """Whether XLA is the faster compiler: on a GPU always; on CPUs unless there are convolutions."""
+    convolutional = any(len(v.shape) > 3 for v in model.variables)
+    return bool(tf.config.list_physical_devices("GPU")) or not convolutional
+
+
+def describe(model: Any, trainer: Trainer) -> str:
+    """The Keras summaries of encoder and decoder, and the parameters of each group."""
+    lines: list[str] = []
+    for network in (model.encoder, model.decoder):
+        if hasattr(network, "summary"):
+            network.summary(print_fn=lines.append, line_length=88)
+    parts = {"posterior": model.posterior, "likelihood": model.likelihood, "prior": model.prior}
+    lines += [
+        f"{name}: {type(part).__name__}, {_count(part.trainable_variables):,} parameters"
+        for name, part in parts.items()
+    ]
+    lines += [f"{group}: {count:,} trainable parameters" for group, count in count_parameters(trainer).items()]
+    return "\n".join(lines) + "\n"
+
+
+def count_parameters(trainer: Trainer) -> dict[str, int]:
+    """The trainable parameters of each group."""
+    return {group: _count(variables) for group, variables in trainer.variables.items()}
+
+
+def _count(variables: list) -> int:
+    return sum(math.prod(v.shape) for v in variables)
+
+
+def draw(parts: Any, directory: Path) -> dict[str, Path]:
+    """Writes the pictures of a trained model below `figures/`; returns their paths by name."""
+    model, data = parts.model, parts.data
+    folder = directory / "figures"
+    folder.mkdir(exist_ok=True)
+    evaluator = Evaluator(model, data, jit=False)
+    paths = {name: folder / f"{name}.png" for name in ("latent_space", "reconstructions", "prior_samples", "curves")}
+    figures.latent_space(paths["latent_space"], evaluator.means(data.validation), data.validation.y)
+    if model.prior.latent_dim == 2 and len(data.event_shape) == 3:
+        paths["manifold"] = folder / "manifold.png"
+        grid = tf.constant(figures.manifold_grid(), model.prior.compute_dtype)
+        figures.manifold(paths["manifold"], model.decode(grid).mean().numpy())
+    x = evaluator.view(data.validation, np.linspace(0, len(data.validation) - 1, 10).astype(int))
+    figures.reconstructions(paths["reconstructions"], x.numpy(), model.reconstruct(x).numpy())
+    figures.prior_samples(paths["prior_samples"], model.generate(64).numpy())
+    figures.curves(paths["curves"], pd.read_csv(directory / "metrics.csv"))
+    return paths
+
+
+def _train(parts: Any, trainer: Trainer, settings: dict, directory: Path, loggers: list[Logger]) -> dict:
+    data, samples = parts.data, settings["validation_samples"]
+    evaluator = Evaluator(parts.model, data, jit=trainer.jit)
+    checkpoints = Checkpoints(directory / "checkpoints", trainer.state)
+
+    def validate(size: int | None = settings["validation_size"]) -> dict[str, float]:
+        elbo = evaluator.estimate(data.validation, samples=1)
+        metrics = {"validation/nll": -float(elbo.log_likelihood.mean())}
+        iw_bound = evaluator.estimate(data.validation, samples, size).iw_bound
+        if elbo.kl is not None and iw_bound is not None:
+            metrics["validation/kl"] = float(elbo.kl.mean())
+            metrics["validation/elbo"] = -metrics["validation/nll"] - metrics["validation/kl"]
+            metrics["validation/iw_bound"] = float(iw_bound.mean())
+        return metrics
+
+    progress = loop.fit(
+        trainer,
+        validate,
+        checkpoints,
+        loggers,
+        epochs=settings["epochs"],
+        evaluate_every=settings["evaluate_every"],
+        monitor=settings["monitor"],
+        patience=settings["patience"],
+        steps_per_call=settings["steps_per_call"],
+    )
+    final = validate(size=None)
+    best = final
+    if progress.best_step != progress.step:
+        checkpoints.restore("best")
+        best = validate(size=None)
+    summary = {
+        "step": progress.step,
+        "epoch": progress.epoch,
+        "seconds": progress.seconds,
+        "examples_per_second": progress.examples_per_second,
+        "final": final,
+        "best": {"step": progress.best_step, **best},
+    }
+    if data.train.y is not None and data.validation.y is not None:
+        train_means, means = evaluator.means(data.train), evaluator.means(data.validation)
+        summary["knn_accuracy"] = knn_accuracy(train_means, data.train.y, means, data.validation.y)
+    return summary
+
+
+def _about(parts: Any, config: dict, jit: bool, trainer: Trainer) -> dict[str, Any]:
+    gpus = tf.config.list_physical_devices("GPU")
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    return {
+        "status": "running",
+        "name": config["name"],
+        "seed": config["seed"],
+        "estimator": type(parts.estimator).__name__,
+        "kind": parts.estimator.kind,
+        "pseudo": config["pseudo"],
+        "started": datetime.datetime.now().isoformat(timespec="seconds"),
+        "parameters": count_parameters(trainer),
+        "jit": jit,
+        "device": gpus[0].name if gpus else f"CPU ({platform.machine()})",
+        "data_hash": parts.data.hash,
+        "command": sys.argv,
+        "git_commit": commit or None,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in PACKAGES},
+        },
+    }
+
+
+def _write_summary(summary: dict, directory: Path) -> None:
+    partial = directory / ".summary.json"
+    partial.write_text(json.dumps(summary, indent=2) + "\n")
+    partial.replace(directory / "summary.json")

@@ -1,0 +1,182 @@
+"""Where a run's numbers go: metrics.csv, the terminal, Weights & Biases."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import rich.console
+import rich.progress
+import rich.table
+
+log = logging.getLogger(__name__)
+
+
+class Logger:
+    """What a run tells its loggers; a subclass replaces what it wants to hear."""
+
+    def progress(self, progress: Any) -> None:
+        """A compiled call has ended; `progress` is `vi.loop.Progress`."""
+
+    def log(self, row: Mapping[str, float | None]) -> None:
+        """An evaluation has ended; `row` is a row of metrics.csv."""
+
+    def picture(self, name: str, path: Path) -> None:
+        """A picture was made."""
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """The run has ended, well or badly; `summary` is what summary.json says."""
+
+
+class MetricsFile(Logger):
+    """Appends each row to metrics.csv; what cannot be computed stays empty."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def log(self, row: Mapping[str, float | None]) -> None:
+        """Appends the row, and before the first the header."""
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+
+
+class Console(Logger):
+    """A progress bar in a terminal, a line for each evaluation elsewhere."""
+
+    def __init__(self, console: rich.console.Console):
+        self.console = console
+        column = rich.progress.TextColumn
+        self.bar = rich.progress.Progress(
+            column("epoch {task.fields[epoch]}"),
+            rich.progress.BarColumn(),
+            column("bound {task.fields[bound]}"),
+            column("{task.fields[speed]} examples/s"),
+            rich.progress.TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=None, epoch="0", bound="–", speed="–")
+
+    def progress(self, progress: Any) -> None:
+        """Moves the bar."""
+        self.bar.start()
+        self.bar.update(
+            self.task,
+            completed=progress.step,
+            total=progress.total,
+            epoch=f"{progress.epoch:.1f}",
+            bound=f"{progress.bound:.2f}",
+            speed=f"{progress.examples_per_second:,.0f}",
+        )
+
+    def log(self, row: Mapping[str, float | None]) -> None:
+        """Prints the row's main numbers where there is no bar."""
+        if not self.console.is_terminal:
+            names = ("train/bound", "validation/elbo", "validation/iw_bound")
+            values = [f"{name} {row[name]:.2f}" for name in names if row[name] is not None]
+            text = f"epoch {row['epoch']:.1f}  {'  '.join(values)}  {row['seconds']:.0f} s"
+            self.console.print(text, highlight=False, soft_wrap=True)
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Takes the bar away."""
+        self.bar.stop()
+
+
+class WandbLogger(Logger):
+    """One Weights & Biases run: config, every metric against `step`, pictures, summary.
+
+    A failure of W&B becomes one warning, and the training goes on.
+
+    Args:
+        directory: the run directory; W&B writes below its `wandb/`.
+        config: the resolved config.
+        name: of the run.
+        mode: "offline", "online" or "disabled".
+        settings: further arguments of `wandb.init`, such as `project`.
+    """
+
+    def __init__(self, directory: Path, config: Mapping[str, Any], name: str, mode: str = "offline", **settings: Any):
+        self.run: Any = None
+        self._guard(lambda: self._start(directory, config, name, mode, settings))
+
+    def log(self, row: Mapping[str, float | None]) -> None:
+        """Logs what the row holds against its step."""
+        values = {name: value for name, value in row.items() if value is not None}
+        if self.run:
+            self._guard(lambda: self.run.log(values, step=int(values["step"])))
+
+    def picture(self, name: str, path: Path) -> None:
+        """Logs the picture."""
+        if self.run:
+            self._guard(lambda: self.run.log({f"figures/{name}": self._wandb.Image(str(path))}))
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Writes the summary and ends the W&B run."""
+        if self.run:
+            self._guard(lambda: self.run.summary.update(dict(summary)))
+        if self.run:
+            self._guard(lambda: self.run.finish(exit_code=0 if summary["status"] == "finished" else 1))
+
+    def _start(self, directory, config, name, mode, settings) -> None:
+        import wandb
+
+        self._wandb = wandb
+        (directory / "wandb").mkdir(exist_ok=True)
+        self.run = wandb.init(
+            dir=directory,
+            config=dict(config),
+            name=name,
+            mode=mode,
+            notes=" ".join(sys.argv),
+            settings=wandb.Settings(silent=True, console="off"),
+            **settings,
+        )
+        self.run.define_metric("*", step_metric="step")
+
+    def _guard(self, call: Callable[[], Any]) -> None:
+        try:
+            call()
+        except Exception as error:
+            log.warning("Weights & Biases failed and is left out from here: %s", error)
+            self.run = None
+
+
+def closing_table(console: rich.console.Console, summary: Mapping[str, Any], directory: Path) -> None:
+    """Prints the final numbers, where the pictures are, and what to type next."""
+    best = summary["best"]
+    if directory.is_relative_to(Path.cwd()):
+        directory = directory.relative_to(Path.cwd())
+    table = rich.table.Table(title=f"{summary['name']}: {summary['estimator']}, best at step {best['step']:,}")
+    table.add_column("number")
+    table.add_column("value", justify="right")
+    unit = "nats per datum, pseudo-likelihood" if summary["pseudo"] else "nats per datum"
+    for name, value in best.items():
+        if name != "step":
+            table.add_row(f"{name} ({unit})", f"{value:.2f}")
+    if "knn_accuracy" in summary:
+        table.add_row("10-nearest-neighbour accuracy of the validation means", f"{summary['knn_accuracy']:.3f}")
+    table.add_row("parameters", f"{sum(summary['parameters'].values()):,}")
+    table.add_row("training examples a second", f"{summary['examples_per_second']:,.0f}")
+    table.add_row("seconds", f"{summary['seconds']:.0f}")
+    console.print(table)
+    console.print(
+        f"Pictures: {directory / 'figures'}/  numbers: {directory / 'metrics.csv'}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print("Next:", highlight=False)
+    for command in (
+        f"python -c \"import vi; print(vi.load('{directory}').generate(3).shape)\"",
+        "vi-train -m estimator=analytic_kl,monte_carlo_kl,multi_sample seed=0,1,2",
+        "vi-train experiment=mnist_mlp trainer.epochs=5",
+    ):
+        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)

@@ -1,0 +1,195 @@
+"""What a config may hold. Read before TensorFlow is imported, so that a mistake is answered at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from vi.errors import ConfigError
+
+GROUPS = ("generative", "inference", "auxiliary")
+MISSING = "???"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What one key may hold: `test` decides, and `allowed` completes the sentence "… must be"."""
+
+    allowed: str
+    test: Callable[[Any], bool]
+
+
+def number(low: float | None = None, above: float | None = None) -> Rule:
+    """A finite number, at least `low` or above `above`."""
+    limit = "" if low is None else f" of at least {low:g}"
+    limit = limit if above is None else f" above {above:g}"
+    return Rule(
+        f"a number{limit}",
+        lambda v: _is_number(v) and (low is None or v >= low) and (above is None or v > above),
+    )
+
+
+def integer(low: int, high: int | None = None) -> Rule:
+    """A whole number from `low` to `high`."""
+    limit = f"of at least {low}" if high is None else f"from {low} to {high}"
+    return Rule(
+        f"a whole number {limit}",
+        lambda v: isinstance(v, int) and not isinstance(v, bool) and low <= v <= (v if high is None else high),
+    )
+
+
+def choice(*values: Any) -> Rule:
+    """One of the values."""
+    names = [str(v).lower() if isinstance(v, bool) else str(v) for v in values]
+    return Rule(", ".join(names[:-1]) + f" or {names[-1]}", lambda v: any(v is w or v == w for w in values))
+
+
+def widths(at_least: int = 0) -> Rule:
+    """A list of positive whole numbers."""
+    return Rule(
+        f"a list of {'at least one ' if at_least else ''}positive whole number{'' if at_least else 's'}, such as [256]",
+        lambda v: (
+            isinstance(v, Sequence)
+            and not isinstance(v, str)
+            and len(v) >= at_least
+            and all(integer(1).test(w) for w in v)
+        ),
+    )
+
+
+def either(first: Rule, second: Rule) -> Rule:
+    """What one of two rules allows."""
+    return Rule(f"{first.allowed}, or {second.allowed}", lambda v: first.test(v) or second.test(v))
+
+
+TEXT = Rule("a text", lambda v: isinstance(v, str) and v != "")
+NOTHING = Rule("null", lambda v: v is None)
+SCHEDULE = Rule(
+    "a Keras schedule with its _target_",
+    lambda v: isinstance(v, Mapping) and isinstance(v.get("_target_"), str),
+)
+ACTIVATION = Rule("the name of a Keras activation", lambda v: isinstance(v, str) and v != "")
+FRACTION = Rule("a fraction between 0 and 1", lambda v: isinstance(v, float) and 0 < v < 1)
+VALIDATION = either(FRACTION, either(integer(1), choice("given", "test")))
+
+RULES: dict[str, Rule] = {
+    "name": Rule(
+        "a name of letters, digits, hyphens, underscores and dots",
+        lambda v: isinstance(v, str) and re.fullmatch(r"[\w-][\w.-]*", v) is not None,
+    ),
+    "seed": integer(0, 2**31 - 1),
+    "model.latent_dim": integer(1),
+    "model.output_bias": choice("zeros", "data_mean"),
+    "data.path": either(TEXT, NOTHING),
+    "data.validation": VALIDATION,
+    "data.binarization": choice("none", "dynamic", "static"),
+    "data.scale": number(above=0),
+    "data.seed": integer(0, 2**31 - 1),
+    "encoder.hidden": widths(),
+    "encoder.activation": ACTIVATION,
+    "encoder.filters": widths(at_least=1),
+    "encoder.kernel_size": integer(1),
+    "decoder.hidden": widths(),
+    "decoder.activation": ACTIVATION,
+    "decoder.filters": widths(at_least=1),
+    "decoder.kernel_size": integer(1),
+    "posterior.scale": choice("log_variance", "log_sd"),
+    "likelihood.scale": choice("fixed", "shared", "per_dimension", "output"),
+    "likelihood.sd": number(above=0),
+    "estimator.samples": integer(1),
+    "estimator.divergence_samples": integer(0),
+    "trainer.epochs": number(above=0),
+    "trainer.batch_size": integer(1),
+    "trainer.beta": either(number(low=0), SCHEDULE),
+    "trainer.noise": choice("fresh", "fixed"),
+    "trainer.jit": choice("auto", True, False),
+    "trainer.precision": choice("float32", "float64"),
+    "trainer.steps_per_call": either(integer(1), choice("auto")),
+    "trainer.evaluate_every": number(above=0),
+    "trainer.validation_samples": integer(1),
+    "trainer.validation_size": integer(1),
+    "trainer.monitor": choice(
+        "validation/iw_bound",
+        "validation/elbo",
+        "validation/nll",
+        "train/bound",
+        "train/elbo",
+        "train/nll",
+        "train/loss",
+    ),
+    "trainer.patience": either(integer(1), NOTHING),
+    "logger.wandb.mode": choice("offline", "online", "disabled"),
+    "logger.wandb.project": TEXT,
+    "logger.wandb.entity": either(TEXT, NOTHING),
+    **{f"trainer.update_every.{group}": integer(1) for group in GROUPS},
+}
+
+OPTIMIZER_RULES: dict[str, Rule] = {
+    "learning_rate": either(number(above=0), SCHEDULE),
+    "global_clipnorm": either(number(above=0), NOTHING),
+    "beta_1": number(low=0),
+    "beta_2": number(low=0),
+    "rho": number(low=0),
+    "momentum": number(low=0),
+    "epsilon": number(above=0),
+    "nesterov": choice(True, False),
+}
+for _name, _rule in OPTIMIZER_RULES.items():
+    RULES |= {f"optimizer.{prefix}{_name}": _rule for prefix in ("", *(f"{group}." for group in GROUPS))}
+
+COMPONENTS = ("data", "encoder", "posterior", "decoder", "likelihood", "prior", "estimator", "optimizer")
+FILLED_IN = ("pseudo", "model.event_shape")
+
+
+def check(config: Mapping[str, Any]) -> None:
+    """Raises ConfigError for the first key or value that is not allowed; components of a user's own are not read."""
+    for component in COMPONENTS:
+        settings = config.get(component)
+        if not isinstance(settings, Mapping):
+            raise ConfigError(f"{component}={show(settings)}: must be one of the group's choices, or custom.")
+        if settings.get("_target_", MISSING) == MISSING:
+            raise ConfigError(
+                f"{component}=custom: needs {component}._target_=DOTTED.PATH of a class or function of your own."
+            )
+    found = dict(leaves(config))
+    for key, value in found.items():
+        if value == MISSING:
+            raise ConfigError(f"{key} is not set; give it on the command line, {key}=VALUE.")
+        component, rule = key.split(".")[0], RULES.get(key)
+        if component not in COMPONENTS and rule is None and key not in FILLED_IN and key != "logger.wandb":
+            raise ConfigError(f"{key}: there is no such key{suggestion(key, list(RULES))}")
+        ours = component not in COMPONENTS or str(config[component]["_target_"]).startswith(("vi.", "keras."))
+        if ours and rule is not None and not rule.test(value):
+            raise ConfigError(f"{key}={show(value)}: must be {rule.allowed}.")
+    for key in RULES:
+        if key.split(".")[0] not in (*COMPONENTS, "logger") and key not in found:
+            raise ConfigError(f"{key} is not set: must be {RULES[key].allowed}.")
+
+
+def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted keys of a nested config and their values; schedules and lists are values."""
+    for name, value in config.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Mapping) and key not in RULES:
+            yield from leaves(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def show(value: Any) -> str:
+    """A value as it is typed in a config."""
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def suggestion(wrong: str, allowed: Sequence[str]) -> str:
+    """The end of a sentence: the closest allowed name as a question, or a full stop."""
+    close = difflib.get_close_matches(wrong, allowed, 1)
+    return f"; did you mean {close[0]}?" if close else "."
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
