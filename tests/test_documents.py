@@ -1,0 +1,94 @@
+"""What the documents show is run as it stands there."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import vi
+from tests import models
+from tests.test_trainer import make_trainer
+from vi import config, networks
+from vi.estimators import MonteCarloKL
+from vi.model import LatentVariableModel
+from vi.priors import StandardNormal
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(document, language):
+    """The code blocks of a document."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+
+
+def defined_by(block):
+    """The names that a block of Python defines."""
+    namespace = {"__name__": "document"}
+    exec(block, namespace)
+    return namespace
+
+
+EXAMPLES = dict(zip(("IWAE", "LogNormal", "Laplace"), blocks("CONTRIBUTING.md", "python"), strict=True))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_smallest_components_are_complete_short_and_train(name):
+    example = defined_by(EXAMPLES[name])[name]
+    body = EXAMPLES[name][EXAMPLES[name].index("class ") :]
+    assert len([line for line in body.splitlines() if line.strip()]) < 15
+    posterior = example if name == "LogNormal" else models.DiagonalGaussian
+    likelihood = (example if name == "Laplace" else models.Gaussian)((models.D,))
+    model = LatentVariableModel(
+        networks.mlp_encoder((models.D,), [8]),
+        posterior(models.L),
+        networks.mlp_decoder(models.L, (models.D,), [8]),
+        likelihood,
+        StandardNormal(models.L),
+    )
+    estimator = example(5) if name == "IWAE" else MonteCarloKL(2)
+    trainer = make_trainer(estimator, model=model)
+    trainer.run(200)
+    first = trainer.averages()["train/bound"]
+    trainer.run(200)
+    assert trainer.averages()["train/bound"] > first
+    particles = models.make_particles(model, estimator.draws)
+    np.testing.assert_allclose(particles.posterior.log_prob(particles.z), particles.log_posterior, rtol=1e-3, atol=1e-4)
+    x = model.decode(tf.zeros([1, 2000, models.L])).sample(likelihood.noise([1, 2000], models.random.seed(0, "train")))
+    models.assert_mean(x.numpy()[0], model.decode(tf.zeros([models.L])).mean().numpy())
+
+
+def test_the_python_of_the_readme(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks("README.md", "python")
+    tiny = ["trainer.epochs=1", "trainer.evaluate_every=1", "logger=none", "trainer.jit=false"]
+    real = vi.train
+    monkeypatch.setattr(vi, "train", lambda overrides: real([*overrides, *tiny]), raising=False)
+    namespace = defined_by(block)
+    assert isinstance(namespace["model"], LatentVariableModel)
+
+
+def test_the_commands_of_the_readme_compose():
+    commands = [
+        line for block in blocks("README.md", "sh") for line in block.splitlines() if line.startswith("vi-train")
+    ]
+    assert len(commands) >= 5
+    for command in commands:
+        words = [word for word in command.split("#")[0].split()[1:] if not word.startswith("-")]
+        singles = [re.sub(r"=([^,={]+),.*", r"=\1", word) for word in words]
+        config.resolve(config.compose(singles))
+
+
+def test_the_readme_names_every_choice():
+    text = (ROOT / "README.md").read_text()
+    for group in config.conf_directory().iterdir():
+        if group.is_dir() and group.name != "hydra":
+            assert f"`{group.name}`" in text
+            for file in group.glob("*.yaml"):
+                assert f"`{file.stem}`" in text, f"{group.name}/{file.stem}"
+
+
+def test_documents_name_no_machine():
+    for document in ROOT.glob("*.md"):
+        assert not re.search(r"/(home|root|tmp|work)/", document.read_text()), document
