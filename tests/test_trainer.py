@@ -231,10 +231,10 @@ def test_a_number_that_is_not_finite_ends_the_call_at_its_step(jit):
 WRONG = {
     "scalar bound": (
         lambda self, p: tf.reduce_mean(p.log_weight),
-        r"bound has shape \(\) for a batch of 2 data",
+        r"the generative loss .* has shape \(\) for a batch of 2 data",
     ),
-    "bound for each sample": (lambda self, p: p.log_weight, r"bound has shape \(2, 3\)"),
-    "something else": (lambda self, p: -0.5, "bound is a float"),
+    "bound for each sample": (lambda self, p: p.log_weight, r"the generative loss .* has shape \(2, 3\)"),
+    "something else": (lambda self, p: -0.5, "the generative loss .* is a float"),
 }
 
 
@@ -243,6 +243,19 @@ def test_a_bound_of_the_wrong_shape_is_refused_before_training(name):
     bound, message = WRONG[name]
     with pytest.raises(ConfigError, match=message):
         make_trainer(type("Wrong", (Estimator,), {"bound": bound, "losses": IWAE.losses})(3))
+
+
+def test_a_bound_of_the_wrong_shape_is_refused_beside_losses_of_its_own():
+    class Wrong(Twice):
+        def bound(self, particles):
+            return particles.log_weight
+
+        def losses(self, particles, step):
+            loss = -IWAE.bound(self, particles)
+            return Losses(loss, loss)
+
+    with pytest.raises(ConfigError, match=r"estimator=Wrong: bound has shape \(2, 3\)"):
+        make_trainer(Wrong(3))
 
 
 def test_out_of_memory_is_a_sentence_with_the_batch_size_and_the_samples():

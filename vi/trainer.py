@@ -13,7 +13,7 @@ import tensorflow as tf
 from vi import random
 from vi.errors import ConfigError, RunError
 from vi.estimators.base import Estimator
-from vi.types import GROUPS, Losses, Particles
+from vi.types import GROUPS, Losses, Noise, Particles
 
 
 class Trainer:
@@ -59,29 +59,39 @@ class Trainer:
         self.model, self.estimator, self.data = model, estimator, data
         self.batch_size, self.size, self.seed, self.jit = batch_size, size, seed, jit
         self._beta, self._update_every = beta, dict(update_every or {})
-        with self._memory():
-            self.fixed_noise = noise == "fixed" and self._draw_noise(tf.range(size), 0)
+        self._noise_table: Noise | None = None
+        if noise == "fixed":
+            with self._memory():
+                self._noise_table = self._draw_noise(tf.range(size), 0)
         groups = (model.generative_variables, model.inference_variables, list(estimator.auxiliary_variables))
         self.variables = {name: group for name, group in zip(GROUPS, groups, strict=True) if group}
         self.optimizers = {name: optimizers[name] for name in self.variables}
         for name, optimizer in self.optimizers.items():
             optimizer.build(self.variables[name])
-        with self._memory():
-            self.metric_names = self._rehearse()
+        with self._memory():  # two data, without an update: names the metrics, and refuses what does not fit
+            _, metrics = self.gradients(tf.range(min(2, size)), tf.constant(0, tf.int64))
+        self.metric_names = list(metrics)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.sums = tf.Variable(tf.zeros([len(self.metric_names) + 1], tf.float64), trainable=False)
         self._order: tuple[tf.Tensor, tf.Tensor] | None = None
         self._loop = tf.function(self._run_steps, jit_compile=jit)
 
     def train_step(self, index: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Draws noise, makes particles, asks for the losses, takes the gradients, applies them.
+        """One step on the batch `index` `[B]`, positions in the training data; returns its metrics, scalars."""
+        gradients, metrics = self.gradients(index, step)
+        for group in self.variables:
+            self._apply(group, gradients[group], step)
+        return metrics
+
+    def gradients(self, index: tf.Tensor, step: tf.Tensor) -> tuple[dict[str, list], dict[str, tf.Tensor]]:
+        """Draws noise, makes particles, asks for the losses, and takes each group's gradient of its own.
 
         Args:
             index: the batch, as positions in the training data, `[B]`.
             step: the number of the step.
 
         Returns:
-            The metrics of the step, before the update, each a scalar.
+            The gradients of each group, and the metrics of the step.
         """
         x = self.data.batch(self.data.train, index, self._seed("binarization", step))
         noise = self.noise(index, step)
@@ -90,10 +100,7 @@ class Trainer:
             losses = self.estimator.losses(particles, step)
             means = self._means(losses, index)
         gradients = take_gradients(tape, means, self.variables)
-        metrics = self._metrics(particles, means, gradients)
-        for group in self.variables:
-            self._apply(group, gradients[group], step)
-        return metrics
+        return gradients, self._metrics(particles, means, gradients)
 
     def run(self, steps: int) -> None:
         """Trains for so many steps in one compiled call; it ends early at a metric that is not finite.
@@ -108,11 +115,11 @@ class Trainer:
         with self._memory():
             self._order = self._loop(*self._order, tf.constant(steps, tf.int64))
 
-    def noise(self, index: tf.Tensor, step: tf.Tensor):
+    def noise(self, index: tf.Tensor, step: tf.Tensor) -> Noise:
         """The noise of one step: fresh, or each datum's own."""
-        if not self.fixed_noise:
+        if self._noise_table is None:
             return self._draw_noise(index, step)
-        return tf.nest.map_structure(lambda table: None if table is None else tf.gather(table, index), self.fixed_noise)
+        return tf.nest.map_structure(lambda t: None if t is None else tf.gather(t, index), self._noise_table)
 
     def beta(self, step: int | tf.Tensor) -> float | tf.Tensor:
         """The KL weight at a step."""
@@ -187,6 +194,7 @@ class Trainer:
         for group, loss in zip(GROUPS, losses, strict=True):
             if group in self.variables:
                 if id(loss) not in means:
+                    self._check(f"the {group} loss (by default −bound)", loss, index)
                     means[id(loss)] = tf.reduce_mean(loss if weight is None else weight * loss)
                 by_group[group] = means[id(loss)]
         return by_group
@@ -197,7 +205,9 @@ class Trainer:
         if particles.log_posterior is not None:
             metrics["train/kl"] = tf.reduce_mean(particles.log_posterior - particles.log_prior)
             metrics["train/elbo"] = -metrics["train/nll"] - metrics["train/kl"]
-        metrics["train/bound"] = tf.reduce_mean(self.estimator.bound(particles))
+        bound = self.estimator.bound(particles)
+        self._check("bound", bound, particles.x)
+        metrics["train/bound"] = tf.reduce_mean(bound)
         metrics["train/loss"] = next(iter(means.values()))
         for group, mean in means.items():
             if mean is not metrics["train/loss"]:
@@ -214,29 +224,14 @@ class Trainer:
         else:
             tf.cond(step % every == 0, update, lambda: None)
 
-    def _rehearse(self) -> list[str]:
-        """One step's computations on two data, without the update: checks shapes, and names the metrics."""
-        index = tf.range(min(2, self.size))
-        x = self.data.batch(self.data.train, index, self._seed("binarization", 0))
-        step = tf.constant(0, tf.int64)
-        with tf.GradientTape(persistent=True) as tape:
-            particles = self.model.particles(x, self.noise(index, step), self.beta(step))
-            losses = self.estimator.losses(particles, step)
-            self._check_shapes(particles, losses, index.shape)
-            means = self._means(losses, index)
-        return list(self._metrics(particles, means, take_gradients(tape, means, self.variables)))
-
-    def _check_shapes(self, particles: Particles, losses: Losses, batch: tf.TensorShape) -> None:
-        name = type(self.estimator).__name__
-        values = {"bound": self.estimator.bound(particles), **losses._asdict()}
-        for what, value in values.items():
-            if value is None and what == "auxiliary" and "auxiliary" not in self.variables:
-                continue
-            if not tf.is_tensor(value) or value.shape != batch:
-                found = f"has shape {tuple(value.shape)}" if tf.is_tensor(value) else f"is a {type(value).__name__}"
-                raise ConfigError(
-                    f"estimator={name}: {what} {found} for a batch of {batch[0]} data, but must be a tensor [B]."
-                )
+    def _check(self, what: str, value: Any, batch: tf.Tensor) -> None:
+        """Refuses what is not `[B]`, when the step is traced."""
+        if not tf.is_tensor(value) or value.shape != batch.shape[:1]:
+            found = f"has shape {tuple(value.shape)}" if tf.is_tensor(value) else f"is a {type(value).__name__}"
+            raise ConfigError(
+                f"estimator={type(self.estimator).__name__}: {what} {found} for a batch of {batch.shape[0]} data, but "
+                "must be a tensor [B]."
+            )
 
     @contextlib.contextmanager
     def _memory(self) -> Iterator[None]:
@@ -249,7 +244,7 @@ class Trainer:
                 "samples for each datum; lower one of them."
             ) from None
 
-    def _draw_noise(self, index: tf.Tensor, step):
+    def _draw_noise(self, index: tf.Tensor, step) -> Noise:
         return self.model.noise(self.estimator.draws, index, random.seed(self.seed, "train"), step)
 
     def _seed(self, stream: str, step) -> tf.Tensor:
