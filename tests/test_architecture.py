@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ VI = Path(vi.__file__).parent
 LEAVES = {"errors", "types", "random", "ops"}
 MAY_IMPORT = {
     "errors": set(),
-    "types": set(),
+    "types": {"errors"},
     "random": set(),
     "ops": set(),
     "schema": {"errors"},
@@ -121,7 +122,7 @@ def test_every_component_has_a_config_and_a_test(base, module, group, test):
     assert classes
     assert targets == {f"{module}.{each.__name__}" for each in classes}
     text = (Path(__file__).parent / test).read_text()
-    assert [each.__name__ for each in classes if f"{each.__name__}(" not in text] == []
+    assert [each.__name__ for each in classes if not re.search(rf"\b{each.__name__}\(", text)] == []
 
 
 def allowed_overrides(base):
@@ -138,7 +139,7 @@ def test_subclasses_replace_abstract_methods_and_named_hooks_only(base, module, 
             assert names <= allowed_overrides(base), f"{parent.__name__} replaces {names - allowed_overrides(base)}"
 
 
-def test_public_things_have_docstrings():
-    for path in MODULES:
-        tree = ast.parse(path.read_text())
-        assert ast.get_docstring(tree), path
+def test_what_cannot_import_tensorflow_names_the_same_groups():
+    from vi import schema, types
+
+    assert schema.GROUPS == types.GROUPS

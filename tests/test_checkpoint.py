@@ -23,6 +23,31 @@ def test_a_trainer_that_is_restored_goes_on_bit_for_bit(tmp_path):
     np.testing.assert_array_equal(second.sums.numpy(), straight.sums.numpy())
 
 
+def test_restoring_into_a_trainer_that_has_run_is_exact_too(tmp_path):
+    trainer = make_trainer(jit=True)
+    trainer.run(13)
+    checkpoints = Checkpoints(tmp_path, trainer.state)
+    checkpoints.save(13, {})
+    trainer.run(20)
+    expected = weights(trainer)
+    checkpoints.restore("last")
+    trainer.run(20)
+    np.testing.assert_array_equal(weights(trainer), expected)
+
+
+def test_a_step_can_be_written_again_and_rests_of_a_killed_process_are_removed(tmp_path):
+    variable = tf.Variable(1.0)
+    checkpoints = Checkpoints(tmp_path, {"model": [variable]})
+    checkpoints.save(1, {})
+    (tmp_path / ".step_000000002.partial").mkdir()
+    variable.assign(2.0)
+    checkpoints.save(1, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["step_000000001"]
+    variable.assign(3.0)
+    checkpoints.restore("last")
+    assert variable.numpy() == 2
+
+
 def test_the_last_two_and_the_best_are_kept(tmp_path):
     variable = tf.Variable(0.0)
     checkpoints = Checkpoints(tmp_path, {"model": [variable]})

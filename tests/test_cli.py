@@ -84,6 +84,47 @@ def test_a_multirun_has_a_folder_for_each_job_and_a_failed_job_stops_no_other(tm
     result = run(*arguments, *TINY, "optimizer=sgd", cwd=tmp_path)
     assert result.returncode == 1
     summaries = [json.loads((tmp_path / "sweep" / str(job) / "summary.json").read_text()) for job in range(4)]
+    assert "job 1 (" in result.stderr
+    assert "is not finite at step" in result.stderr
     assert [summary["status"] for summary in summaries] == ["finished", "failed", "finished", "failed"]
     for job in (0, 2):
         assert len(pd.read_csv(tmp_path / "sweep" / str(job) / "metrics.csv")) == 2
+
+
+def test_a_run_with_xla_and_wandb_prints_no_noise_and_needs_no_git(tmp_path):
+    result = run(*TINY[:2], *TINY[4:], "hydra.run.dir=run", cwd=tmp_path, PATH=str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    (file,) = tmp_path.glob("run/wandb/offline-run-*/*.wandb")
+    command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(file)]
+    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    rows = [json.loads(line)["history"]["item"] for line in lines if json.loads(line)["type"] == "history"]
+    logged = [row for row in rows if "train/bound" in row]
+    metrics = pd.read_csv(tmp_path / "run" / "metrics.csv")
+    assert [row["step"] for row in logged] == metrics["step"].tolist()
+    for name in metrics:
+        assert [row[name] for row in logged] == pytest.approx(metrics[name].tolist()), name
+    assert sum(any(key.startswith("figures/") for key in row) for row in rows) == 5
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["git_commit"] is None
+
+
+def test_the_wheel_works_in_an_empty_directory(tmp_path):
+    root = Path(__file__).parents[1]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(root)]
+    subprocess.run([*pip, *build], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    site, empty = tmp_path / "site", tmp_path / "empty"
+    empty.mkdir()
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True, capture_output=True)
+    assert (site / "vi" / "conf" / "estimator" / "multi_sample.yaml").is_file()
+    (empty / "mine.py").write_text(
+        "from vi.estimators import Estimator\nfrom vi.ops import log_mean_exp\n"
+        "class IWAE(Estimator):\n    def bound(self, particles): return log_mean_exp(particles.log_weight, axis=1)\n"
+    )
+    command = [sys.executable, "-c", "import vi; assert 'site' in vi.__file__; from vi.cli import train; train()"]
+    own = ["estimator=custom", "estimator._target_=mine.IWAE", "estimator.samples=3"]
+    result = run(*TINY, *own, cwd=empty, command=command, PYTHONPATH=str(site))
+    assert result.returncode == 0, result.stderr
+    (summary,) = empty.glob("outputs/default/*/summary.json")
+    assert json.loads(summary.read_text())["estimator"] == "IWAE"

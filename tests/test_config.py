@@ -70,9 +70,10 @@ def test_every_component_builds_and_trains_with_every_other(overrides):
     resolved = config.resolve(config.compose([*TINY, *overrides]))
     parts = config.build(resolved)
     trainer = Trainer(parts.model, parts.estimator, parts.data, parts.optimizers, batch_size=50, jit=False)
-    for group in ("encoder", "posterior", "decoder", "likelihood", "prior", "estimator"):
-        assert resolved[group]["_target_"].startswith("vi.")
-    assert trainer.metric_names[0] == "train/nll"
+    before = [v.numpy() for v in parts.model.variables]
+    trainer.run(2)
+    assert trainer.first_not_finite() is None
+    assert any(not np.array_equal(v, b) for v, b in zip(parts.model.variables, before, strict=True))
     assert np.isfinite(parts.model.generate(2)).all()
 
 
@@ -155,6 +156,10 @@ WRONG = {
     "trainer.noise=frozen": "trainer.noise=frozen: must be fresh or fixed.",
     "optimizer.learning_rate=abc": "optimizer.learning_rate=abc: must be a number above 0, or a Keras schedule",
     "logger.wandb.mode=on": "logger.wandb.mode=on: must be offline, online or disabled.",
+    "logger.wandb=offline": "logger.wandb=offline: must be null, or a mapping of settings.",
+    "optimizer.beta_1=1": "optimizer.beta_1=1: must be a number of at least 0 and below 1.",
+    "encoder.activation=rleu": "encoder.activation=rleu: must be a Keras activation, one of celu, elu, ",
+    "seed=0,1": "seed=0,1: holds several values; add -m to run one job for each, or brackets to give a list.",
     "name=a/b": "name=a/b: must be a name of letters, digits, hyphens, underscores and dots.",
 }
 
@@ -178,6 +183,28 @@ def test_a_mistake_in_a_component_of_ones_own_is_named_with_its_target():
         with pytest.raises(ConfigError) as error:
             config.build(resolved)
         assert str(error.value).startswith(message)
+
+
+def test_a_schedule_must_be_one():
+    resolved = config.resolve(config.compose([*TINY, "trainer.beta={_target_: keras.optimizers.SGD}"]))
+    with pytest.raises(ConfigError, match=r"trainer\.beta\._target_=keras\.optimizers\.SGD: is no Keras schedule"):
+        config.build(resolved)
+
+
+def test_the_schema_knows_the_activations_of_keras():
+    names = {name for name in dir(keras.activations) if not name.startswith("_")}
+    assert set(schema.ACTIVATIONS) == names - {"get", "serialize", "deserialize"}
+
+
+@pytest.mark.parametrize(("labels", "count"), [(np.linspace(0, 1, 30), 30), (np.arange(6), 6)])
+def test_labels_that_are_no_classes_and_very_few_data_do_not_fail_a_run(tmp_path, labels, count):
+    np.savez(tmp_path / "own.npz", x_train=np.random.default_rng(0).standard_normal((count, 12)), y_train=labels)
+    own = ["data=arrays", f"data.path={tmp_path / 'own.npz'}", "data.validation=3", "likelihood=gaussian"]
+    run = vi.train([*TINY, *own, "trainer.batch_size=3", "model.latent_dim=3"], directory=tmp_path / "run")
+    assert run.summary["status"] == "finished"
+    assert run.summary["knn_accuracy"] is None
+    names = {path.stem for path in (run.directory / "figures").iterdir()}
+    assert names == {"latent_space", "reconstructions", "prior_samples", "curves"}
 
 
 def test_train_and_load_give_the_model_back(tmp_path, monkeypatch):

@@ -76,6 +76,19 @@ def test_dynamic_binarization_draws_afresh_and_static_once():
     assert_mean(draws[0][:, 1:3], [0.2, 0.8])
 
 
+def test_static_binarization_draws_each_part_apart_and_takes_any_scale():
+    grey = np.full((500, 20), 128, np.uint8)
+    arrays = {"x_train": grey, "x_validation": grey, "x_test": grey}
+    dataset = Dataset(arrays, "file", scale=300, binarization="static", validation="given")
+    parts = [split.x for split in (dataset.train, dataset.validation, dataset.test)]
+    for part in parts:
+        assert_mean(part.reshape(-1, 1), 128 / 300)
+    agreement = np.mean(parts[0] == parts[1])
+    p = 128 / 300
+    assert agreement == pytest.approx(p**2 + (1 - p) ** 2, abs=4 * 0.5 / np.sqrt(grey.size))
+    assert dataset.scale == 1
+
+
 @pytest.mark.parametrize(("binarization", "binary"), [("none", False), ("static", True), ("dynamic", True)])
 def test_it_knows_whether_the_model_sees_only_0_and_1(binarization, binary):
     dataset = Dataset({"x_train": (255 * X).astype(np.uint8)}, "file", scale=255, binarization=binarization)
@@ -88,7 +101,7 @@ REFUSED = {
     "text": (
         {"x_train": np.array([["a"], ["b"]])},
         {},
-        "file: x_train has dtype <U1, but must be of real numbers.",
+        "file: x_train has dtype <U1, but must be of real numbers of at most 64 bits.",
     ),
     "one_axis": ({"x_train": np.ones(5)}, {}, "x_train has shape (5,), but must be [N, *event]"),
     "empty": ({"x_train": np.ones((0, 3))}, {}, "x_train has shape (0, 3)"),
@@ -142,7 +155,7 @@ def test_arrays_of_ones_own_of_any_shape_and_numeric_type(tmp_path):
         assert len(data.arrays(str(tmp_path / "own.npy"), validation=2).train) == 7
 
 
-def test_missing_and_damaged_files_are_named(tmp_path):
+def test_missing_and_damaged_files_are_named(tmp_path, monkeypatch):
     damaged = tmp_path / "mnist.npz"
     damaged.write_bytes(b"PK\x03\x04 this is no archive")
     truncated = tmp_path / "truncated.npz"
@@ -158,10 +171,38 @@ def test_missing_and_damaged_files_are_named(tmp_path):
         (lambda: data.fashion_mnist(str(tmp_path)), f"data.path={tmp_path}: holds no fashion_mnist.npz"),
         (lambda: data.omniglot(None), "data=omniglot: set data.path or VI_DATA_DIR"),
     ]
+    monkeypatch.delenv("VI_DATA_DIR", raising=False)
     for call, message in cases:
         with pytest.raises(ConfigError) as error:
             call()
         assert message in str(error.value)
+
+
+def test_a_damaged_array_inside_an_archive_is_named(tmp_path):
+    file = Path(archive(tmp_path, x_train=np.random.default_rng(0).random((100, 9))))
+    content = bytearray(file.read_bytes())
+    content[3000:3100] = bytes(100)
+    file.write_bytes(content)
+    with pytest.raises(ConfigError, match="array x_train cannot be read"):
+        data.arrays(str(file))
+
+
+def test_numbers_that_tensorflow_does_not_have_are_refused():
+    with pytest.raises(ConfigError, match="must be of real numbers of at most 64 bits"):
+        Dataset({"x_train": np.ones((9, 2), np.longdouble)}, "file")
+
+
+def test_a_path_that_is_typed_must_hold_the_file_and_the_environment_may_not(tmp_path, monkeypatch):
+    import keras
+
+    images, labels = np.zeros((20, 28, 28), np.uint8), np.zeros(20, np.uint8)
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: ((images, labels), (images, labels)))
+    monkeypatch.setenv("VI_DATA_DIR", str(tmp_path))
+    assert data.mnist(None).source == "Keras's mnist"
+    with pytest.raises(ConfigError, match=r"holds no mnist\.npz"):
+        data.mnist(str(tmp_path))
+    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    assert data.mnist(None).source == str(tmp_path / "mnist.npz")
 
 
 def test_absent_and_offline_is_one_sentence(monkeypatch):
@@ -171,6 +212,7 @@ def test_absent_and_offline_is_one_sentence(monkeypatch):
         raise Exception("URL fetch failure on https://example.org: None --\n [Errno -2] Name not known")
 
     monkeypatch.setattr(keras.datasets.mnist, "load_data", offline)
+    monkeypatch.delenv("VI_DATA_DIR", raising=False)
     with pytest.raises(ConfigError, match=r"data=mnist: is neither in Keras's cache.*mnist\.npz\.$"):
         data.mnist(None)
 

@@ -15,6 +15,7 @@ from vi.estimators import MonteCarloKL
 from vi.model import LatentVariableModel
 from vi.priors import StandardNormal
 
+TINY = ["trainer.epochs=1", "trainer.evaluate_every=1", "logger=none", "trainer.jit=false"]
 ROOT = Path(__file__).parents[1]
 
 
@@ -59,12 +60,23 @@ def test_the_smallest_components_are_complete_short_and_train(name):
     models.assert_mean(x.numpy()[0], model.decode(tf.zeros([models.L])).mean().numpy())
 
 
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_smallest_components_run_from_the_command_line(name, tmp_path, monkeypatch):
+    (tmp_path / f"my_{name.lower()}.py").write_text(EXAMPLES[name])
+    monkeypatch.syspath_prepend(tmp_path)
+    group = {"IWAE": "estimator", "LogNormal": "posterior", "Laplace": "likelihood"}[name]
+    own = [f"{group}=custom", f"{group}._target_=my_{name.lower()}.{name}"]
+    other = ["estimator=monte_carlo_kl"] if name == "LogNormal" else []
+    run = vi.train([*own, *other, *TINY], directory=tmp_path / "run")
+    assert run.summary["status"] == "finished"
+    assert len(list((run.directory / "figures").iterdir())) == 5
+
+
 def test_the_python_of_the_readme(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (block,) = blocks("README.md", "python")
-    tiny = ["trainer.epochs=1", "trainer.evaluate_every=1", "logger=none", "trainer.jit=false"]
     real = vi.train
-    monkeypatch.setattr(vi, "train", lambda overrides: real([*overrides, *tiny]), raising=False)
+    monkeypatch.setattr(vi, "train", lambda overrides: real([*overrides, *TINY]), raising=False)
     namespace = defined_by(block)
     assert isinstance(namespace["model"], LatentVariableModel)
 

@@ -1,5 +1,6 @@
 """The three first estimators agree with each other and with closed forms, in value and in gradient."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -49,13 +50,6 @@ def test_the_exact_gradients_are_those_of_the_numpy_reference():
         np.testing.assert_allclose(exact, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("estimator", [AnalyticKL(models.S), MonteCarloKL(models.S)])
-def test_shapes_and_one_sample_as_the_mean_of_none(estimator):
-    particles = models.make_particles(models.linear_gaussian(), estimator.draws)
-    assert particles.z.shape == (models.B, models.S, models.L)
-    assert estimator.bound(particles).shape == (models.B,)
-
-
 def test_the_variance_of_a_multi_sample_bound_falls_as_one_over_the_samples():
     model, x = models.linear_gaussian(), models.data()
 
@@ -77,14 +71,22 @@ def test_beta_weighs_the_kl_in_the_loss_and_never_in_the_bound(estimator):
     np.testing.assert_allclose(estimator.losses(weighted, 0).generative, expected, rtol=1e-6)
 
 
-def test_beta_enters_the_default_losses_through_tempered_particles():
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("beta", [1.0, 2.0, [0.0, 0.5, 1.0, 4.0]])
+def test_beta_enters_the_default_losses_through_tempered_particles(beta, precision):
     from tests.test_contract import IWAE
 
+    keras.config.set_floatx(precision)
+    keras.config.set_dtype_policy(precision)
     model, estimator = models.linear_gaussian(), IWAE(models.S)
-    particles = models.make_particles(model, estimator.draws, kl_weight=2.0)
-    log_weight = particles.log_likelihood + 2 * (particles.log_prior - particles.log_posterior)
+    weight = beta if isinstance(beta, float) else tf.constant(beta, precision)
+    particles = models.make_particles(model, estimator.draws, kl_weight=weight)
+    log_ratio = particles.log_prior - particles.log_posterior
+    log_weight = particles.log_likelihood + np.reshape(beta, [-1, 1]) * log_ratio
     expected = -(tf.reduce_logsumexp(log_weight, axis=1) - np.log(models.S))
-    np.testing.assert_allclose(estimator.losses(particles, 0).inference, expected, rtol=1e-6)
+    np.testing.assert_allclose(estimator.losses(particles, 0).inference, expected, rtol=1e-5)
+    plain = models.make_particles(model, estimator.draws)
+    np.testing.assert_array_equal(estimator.bound(particles), estimator.bound(plain))
 
 
 def test_single_precision_agrees_with_double(double):
@@ -92,8 +94,6 @@ def test_single_precision_agrees_with_double(double):
     exact = [AnalyticKL(5).bound(models.make_particles(model, Draws(5), x)).numpy()]
     weights = [v.numpy() for v in model.variables]
     noise = model.noise(Draws(5), tf.range(models.B), models.random.seed(0, "train"), 0).posterior
-    import keras
-
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
     single = models.linear_gaussian()
@@ -120,8 +120,6 @@ def test_a_pair_without_closed_form_is_one_sentence_that_names_it():
     class Laplace(Posterior):
         def __init__(self, latent_dim):
             super().__init__(latent_dim)
-            import keras
-
             self.head = keras.layers.Dense(latent_dim)
 
         def parameters(self, features):
@@ -136,3 +134,12 @@ def test_a_pair_without_closed_form_is_one_sentence_that_names_it():
     assert MonteCarloKL(models.S).bound(particles).shape == (models.B,)
     with pytest.raises(ConfigError, match="posterior Laplace to prior StandardNormal has no closed form"):
         AnalyticKL().bound(particles)
+
+
+def test_estimators_that_need_a_density_refuse_an_implicit_posterior():
+    from tests.test_contract import IWAE, ImplicitPosterior
+
+    particles = models.make_particles(models.linear_gaussian(ImplicitPosterior), Draws(models.S))
+    for estimator in (AnalyticKL(models.S), MonteCarloKL(models.S), IWAE(models.S)):
+        with pytest.raises(ConfigError, match="ImplicitPosterior"):
+            estimator.bound(particles)

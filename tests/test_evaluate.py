@@ -24,8 +24,9 @@ def test_estimates_agree_with_the_exact_elbo_and_with_its_terms(posterior, jit):
 
 def test_the_importance_weighted_bound_rises_with_the_samples_to_log_p():
     model, data = models.linear_gaussian(), models.dataset(size=400)
-    for variable in model.variables:
-        variable.assign(0.5 * variable)
+    scale_kernel, scale_bias = model.posterior.trainable_variables[2:]
+    scale_kernel.assign(0 * scale_kernel)
+    scale_bias.assign(0 * scale_bias + 1)  # q is wider than the posterior, so the weights have all moments
     exact = np.array([models.oracle(model).log_marginal(x) for x in data.validation.x])
     evaluator = Evaluator(model, data)
     bounds = {s: evaluator.estimate(data.validation, s).iw_bound for s in (1, 4, 16, 10_000)}
@@ -63,6 +64,25 @@ def test_an_implicit_posterior_has_only_a_likelihood():
     assert (estimates.kl, estimates.iw_bound) == (None, None)
 
 
+def test_a_model_that_has_diverged_is_not_taken_for_implicit():
+    model, data = models.linear_gaussian(), models.dataset()
+    for variable in model.variables:
+        variable.assign(np.nan * variable)
+    estimates = Evaluator(model, data).estimate(data.validation, 3)
+    assert np.isnan(estimates.kl).all()
+    assert np.isnan(estimates.iw_bound).all()
+
+
+def test_people_see_the_binarization_that_is_evaluated():
+    grey = np.random.default_rng(0).random((1000, models.D)).astype(np.float32)
+    data = Dataset({"x_train": grey}, "data", binarization="dynamic", validation=0.5)
+    evaluator = Evaluator(models.linear_gaussian(), data)
+    blocks = [evaluator._data_block(data.validation, tf.constant(b)).numpy() for b in range(5)]
+    index = [0, 99, 100, 250, 499]
+    np.testing.assert_array_equal(evaluator.view(data.validation, index), np.concatenate(blocks)[index])
+    assert not np.array_equal(blocks[0][:, 0], blocks[1][:, 0])
+
+
 def test_means_are_the_posterior_means_in_order():
     model, data = models.linear_gaussian(), models.dataset(size=3000)
     expected = model.encode(tf.constant(data.train.x)).mean()
@@ -74,3 +94,10 @@ def test_nearest_neighbours_separate_what_is_separate():
     labels = np.repeat([0, 1], 20)
     assert knn_accuracy(means, labels, means, labels) == 1
     assert evaluate.knn_accuracy(means, labels, means, 1 - labels) == 0
+
+
+def test_neighbours_need_whole_number_labels_and_enough_data():
+    means, labels = np.zeros((20, 2)), np.arange(20)
+    assert knn_accuracy(means, None, means, labels) is None
+    assert knn_accuracy(means, labels * 0.5, means, labels) is None
+    assert knn_accuracy(means[:9], labels[:9], means, labels) is None

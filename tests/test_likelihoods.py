@@ -72,3 +72,9 @@ def test_the_initial_output_gives_the_mean_of_the_data(make):
 
 def test_the_initial_logits_of_constant_pixels_are_finite():
     assert np.isfinite(Bernoulli(EVENT).initial_output(np.array([[0.0, 1.0]] * 3))).all()
+
+
+@pytest.mark.parametrize("sd", [1e-4, 0.3, 50.0, 1e4])
+def test_a_learned_scale_starts_at_sd(sd):
+    scale = Gaussian((1,), scale="shared", sd=sd)(tf.zeros([1, 1, 1])).distribution.stddev()
+    np.testing.assert_allclose(scale, sd, rtol=1e-4)

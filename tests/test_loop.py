@@ -97,6 +97,25 @@ def test_an_implicit_posterior_leaves_empty_what_it_cannot_give():
     assert progress.best == 5.0
 
 
+def test_a_monitor_that_cannot_be_computed_is_replaced_and_said(caplog):
+    memory = Memory()
+    trainer = make_trainer(batch_size=30)
+    values = iter([3.0, 5.0])
+    progress = loop.fit(trainer, lambda: {"validation/nll": next(values)}, memory, [memory], epochs=2)
+    assert (progress.best, progress.best_step) == (3.0, 1)
+    assert caplog.text.count("validation/iw_bound cannot be computed for this model; going by validation/nll") == 1
+
+
+def test_a_validation_that_is_not_finite_stops_the_run_before_a_checkpoint():
+    memory = Memory()
+    values = iter([{"validation/nll": 1.0}, {"validation/nll": float("nan")}])
+    with pytest.raises(
+        RunError, match=r"validation/nll is not finite at step 2; the last good checkpoint is of step 1\."
+    ):
+        loop.fit(make_trainer(batch_size=30), lambda: next(values), memory, [memory], epochs=5)
+    assert memory.saved == [(1, False), (1, True)]
+
+
 def test_a_warm_up_that_does_not_end_is_said(caplog):
     def warnings(decay_steps):
         caplog.clear()
@@ -113,5 +132,7 @@ def test_a_warm_up_that_does_not_end_is_said(caplog):
 
 def test_a_number_that_is_not_finite_stops_the_run_with_its_step_and_the_last_checkpoint():
     trainer = make_trainer(optimizer=lambda: keras.optimizers.SGD(1e6))
-    with pytest.raises(RunError, match=r"is not finite at step \d+; the last good checkpoint is of step"):
+    with pytest.raises(
+        RunError, match=r"is not finite at step \d+; (no checkpoint was|the last good checkpoint is of step \d+)"
+    ):
         fit(trainer, epochs=100)

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tests import models
 from vi import random
+from vi.errors import ConfigError
 from vi.posteriors import FullCovarianceGaussian
 from vi.types import Draws, Noise
 
@@ -98,7 +99,7 @@ def test_particles_of_an_implicit_posterior_have_no_log_weight():
 
     particles = models.make_particles(models.linear_gaussian(ImplicitPosterior), Draws(models.S))
     assert particles.log_posterior is None
-    with pytest.raises(ValueError, match="no density"):
+    with pytest.raises(ConfigError, match="ImplicitPosterior is implicit: it has no density"):
         _ = particles.log_weight
 
 

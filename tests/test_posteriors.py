@@ -89,6 +89,53 @@ def test_a_stopped_copy_is_equal_and_passes_gradients_to_z_only(name):
     assert np.abs(to_z).min() > 0
 
 
+class Shifted(DiagonalGaussian):
+    """Has a weight beside its head, as a flow has."""
+
+    def __init__(self, latent_dim):
+        super().__init__(latent_dim)
+        self.shift = self.add_weight(shape=(latent_dim,), initializer="ones")
+
+    def distribution(self, loc, scale_diag):
+        return super().distribution(loc=loc + tf.convert_to_tensor(self.shift), scale_diag=scale_diag)
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_a_stopped_copy_stops_weights_beside_the_head_too(jit):
+    family = Shifted(models.L)
+    q, z = family(tf.ones([models.B, 4])), tf.zeros([models.B, models.S, models.L])
+
+    @tf.function(jit_compile=jit)
+    def gradients(stop):
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            q = family(tf.ones([models.B, 4]))
+            value = (q.stopped() if stop else q).log_prob(z)
+        return value, *tape.gradient(value, [family.shift.value, z], unconnected_gradients="zero")
+
+    (value, to_shift, to_z), (plain, to_shift_plain, _) = gradients(True), gradients(False)
+    np.testing.assert_allclose(value, plain, rtol=1e-6)
+    np.testing.assert_allclose(value, q.log_prob(z), rtol=1e-5)
+    assert np.abs(to_shift).max() == 0
+    assert np.abs(to_shift_plain).min() > 0
+    assert np.abs(to_z).min() > 0
+
+
+def test_a_mean_without_closed_form_is_a_sample_mean():
+    import tensorflow_probability as tfp
+
+    class LogNormal(DiagonalGaussian):
+        def distribution(self, **parameters):
+            gaussian = tfp.distributions.MultivariateNormalDiag(**parameters)
+            bijector = tfp.bijectors.Exp()(gaussian.bijector)
+            return tfp.distributions.TransformedDistribution(gaussian.distribution, bijector)
+
+    q = LogNormal(2)(tf.zeros([1, 3]))  # exp of a standard normal
+    sd = np.sqrt((np.e - 1) * np.e)
+    np.testing.assert_allclose(q.mean()[0], np.exp(0.5), atol=4 * sd / np.sqrt(1000))
+    np.testing.assert_array_equal(q.mean(), q.mean())
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_single_precision_agrees_with_double(name):
     q, eps = conditional(name)

@@ -120,17 +120,30 @@ def test_one_step_of_sgd_follows_the_gradient_of_the_mean_loss():
 
 
 def test_equal_losses_take_one_backward_pass_and_different_ones_their_own():
-    a, b = tf.Variable(2.0), tf.Variable(3.0)
     variables = {"generative": [keras.Variable(2.0)], "inference": [keras.Variable(3.0)]}
     a, b = (v[0].value for v in variables.values())
     with tf.GradientTape(persistent=True) as tape:
         both, other = a * b, a * b**2
+    passes, real = [], tape.gradient
+    tape.gradient = lambda *arguments, **options: (passes.append(1), real(*arguments, **options))[1]
     shared = take_gradients(tape, {"generative": both, "inference": both}, variables)
     assert [float(g[0]) for g in shared.values()] == [3.0, 2.0]
+    assert len(passes) == 1
     split = take_gradients(tape, {"generative": both, "inference": other}, variables)
     assert [float(g[0]) for g in split.values()] == [3.0, 12.0]
+    assert len(passes) == 3
     disconnected = take_gradients(tape, {"generative": b * 1.0, "inference": both}, variables)
     assert float(disconnected["generative"][0]) == 0.0
+
+
+def test_gradients_are_clipped_by_their_global_norm_and_logged_before():
+    trainer = make_trainer(optimizer=lambda: keras.optimizers.SGD(1.0, global_clipnorm=0.01))
+    before = {group: models.flatten(v) for group, v in trainer.variables.items()}
+    trainer.run(1)
+    averages = trainer.averages()
+    for group, v in trainer.variables.items():
+        assert np.linalg.norm(models.flatten(v) - before[group]) == pytest.approx(0.01, rel=1e-3)
+        assert averages[f"gradient_norm/{group}"] > 0.1
 
 
 class Twice(IWAE):
@@ -226,6 +239,16 @@ def test_a_number_that_is_not_finite_ends_the_call_at_its_step(jit):
     trainer.run(20)
     assert int(trainer.step.numpy()) == 5
     assert trainer.first_not_finite() == "train/loss"
+
+
+@pytest.mark.parametrize("samples", [2, 3, 7])
+def test_a_bound_reduced_over_the_data_is_refused_for_any_number_of_samples(samples):
+    class Swapped(IWAE):
+        def bound(self, particles):
+            return tf.reduce_logsumexp(particles.log_weight, axis=0)
+
+    with pytest.raises(ConfigError, match="must be a tensor"):
+        make_trainer(Swapped(samples))
 
 
 WRONG = {

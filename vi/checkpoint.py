@@ -38,13 +38,16 @@ class Checkpoints:
         """Writes the variables and `state`, as one of the last two or as the best, and removes what it replaces."""
         kind = "best" if best else "step"
         target = self.directory / f"{kind}_{step:09d}"
-        partial = self.directory / f".{target.name}"
-        shutil.rmtree(partial, ignore_errors=True)
+        partial, replaced = (self.directory / f".{target.name}.{kind}" for kind in ("partial", "replaced"))
+        for rest in self.directory.glob(".*"):  # of a process that was killed
+            shutil.rmtree(rest)
         partial.mkdir(parents=True)
         self._checkpoint.write(str(partial / "variables"))
         (partial / "state.json").write_text(json.dumps(dict(state), indent=1))
-        shutil.rmtree(target, ignore_errors=True)
+        if target.exists():
+            target.rename(replaced)
         partial.rename(target)
+        shutil.rmtree(replaced, ignore_errors=True)
         for old in sorted(self.directory.glob(f"{kind}_*"))[: -1 if best else -KEPT]:
             shutil.rmtree(old)
 

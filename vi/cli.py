@@ -36,8 +36,9 @@ def train() -> None:
         try:
             return _job(config)
         except Exception as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise  # so that the multirun counts the job as failed and goes on
+            if HydraConfig.get().mode == RunMode.MULTIRUN:  # then a failed job is raised, and the others go on
+                job = HydraConfig.get().job
+                raise RunError(f"job {job.num} ({job.override_dirname}): {sentence(error)}") from error
             failures.append(error)
 
     try:
@@ -56,6 +57,7 @@ def train() -> None:
 def _job(config: DictConfig) -> Any:
     """One run, or one job of a multirun; returns the number that a sweeper maximizes."""
     plain = resolve(config)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet_import():
         import tensorflow as tf
 

@@ -58,6 +58,8 @@ class Run:
 def train(overrides: Sequence[str] = (), directory: str | Path | None = None) -> Run:
     """Trains as `vi-train` with these overrides does, and returns the run.
 
+    It clears Keras's session, and sets Keras's precision and the global seeds, as the config says.
+
     Args:
         overrides: as on the command line, for example `["data=mnist", "estimator.samples=5"]`.
         directory: the run directory; by default `outputs/<name>/<date>_<time>`.
@@ -77,6 +79,8 @@ def train(overrides: Sequence[str] = (), directory: str | Path | None = None) ->
 
 def load(run_dir: str | Path, checkpoint: Literal["best", "last"] = "best") -> LatentVariableModel:
     """The trained model of a run, with the weights of its best or its last checkpoint; needs no data.
+
+    It sets Keras's precision to the run's.
 
     Raises:
         ConfigError: the directory holds no run, or no such checkpoint.
@@ -165,6 +169,8 @@ def build(config: Config) -> Parts:
     beta = config["trainer"]["beta"]
     if isinstance(beta, Mapping):
         beta = instantiate("trainer.beta", beta)
+        if not isinstance(beta, keras.optimizers.schedules.LearningRateSchedule):
+            raise ConfigError(f"trainer.beta._target_={config['trainer']['beta']['_target_']}: is no Keras schedule.")
     return Parts(data, model, estimator, build_optimizers(config["optimizer"]), beta)
 
 
@@ -202,7 +208,7 @@ def instantiate(key: str, settings: Mapping[str, Any], **arguments: Any) -> Any:
     import hydra
 
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())
     try:
         return hydra.utils.instantiate(settings, **arguments, _convert_="all")
     except hydra.errors.InstantiationException as error:
@@ -234,7 +240,7 @@ def save(config: Config, file: Path) -> None:
         with file.open("x") as stream:
             stream.write(OmegaConf.to_yaml(OmegaConf.create(config)))
     except FileExistsError:
-        raise ConfigError(f"{file.parent}: already holds a run; choose another with hydra.run.dir=DIR.") from None
+        raise ConfigError(f"{file.parent}: already holds a run; choose another directory.") from None
 
 
 def sentence(error: BaseException) -> str:
@@ -248,6 +254,8 @@ def sentence(error: BaseException) -> str:
         return f"{group}={choice}: there is no such choice{hint} Allowed: {', '.join(options)}."
     if found := re.search(r"Could not override '([^']+)'", text):
         return f"{found[1]}: there is no such key{schema.suggestion(found[1], list(schema.RULES))}"
+    if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return f"{found[1]}: holds several values; add -m to run one job for each, or brackets to give a list."
     if found := re.search(r"Error parsing override '([^']+)'|LexerNoViableAltException: (.*) \^", text):
         return f"{found[1] or found[2]}: is not of the form KEY=VALUE; quote a value with spaces, commas or braces."
     if found := re.search(r"Interpolation key '([^']+)' not found full_key: (\S+)", text):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -17,6 +19,10 @@ import tensorflow as tf
 from vi import random
 from vi.errors import ConfigError
 
+DIRECTORY = "VI_DATA_DIR"
+"""The environment variable that names the folder of the data where data.path is null."""
+
+PARTS = ("train", "validation", "test")
 Binarization = Literal["none", "dynamic", "static"]
 
 
@@ -53,8 +59,8 @@ class Dataset:
     """Training, validation and test data from named arrays, checked when opened.
 
     Args:
-        arrays: `x_train`, and optionally `x_validation`, `x_test`, and `y_*` and `weight_*` for each of them.
-            An array is read when it is first needed; the test set is not read unless it is asked for.
+        arrays: `x_train`, and optionally `x_validation`, `x_test`, labels `y_*` for each of them, and loss weights
+            `weight_train`. Each is read when it is first needed, the test set only when it is asked for.
         source: the file, for error messages.
         validation: what to validate on: a fraction or a count of the training data, drawn by `seed`;
             "given", the set's own `x_validation`; or "test".
@@ -76,8 +82,9 @@ class Dataset:
         binarization: Binarization = "none",
         seed: int = 0,
     ):
-        self.source, self.scale, self.binarization, self.seed = source, float(scale), binarization, seed
-        self._arrays = arrays
+        self.source, self.binarization, self.seed = source, binarization, seed
+        self._arrays, self._scale = arrays, float(scale)
+        self.scale = 1.0 if binarization == "static" else self._scale
         train = self._open("train")
         if validation == "given":
             self.train, self.validation = train, self._open("validation", like=train)
@@ -131,8 +138,10 @@ class Dataset:
             self._require_unit_interval(name, split.x, reason)
 
     def _require_unit_interval(self, name: str, x: np.ndarray, reason: str) -> None:
-        if x.min() < 0 or x.max() > self.scale:
-            self._refuse(name, (x < 0) | (x > self.scale), x, f"lies outside [0, data.scale={self.scale:g}], {reason}")
+        if x.min() < 0 or x.max() > self._scale:
+            self._refuse(
+                name, (x < 0) | (x > self._scale), x, f"lies outside [0, data.scale={self._scale:g}], {reason}"
+            )
 
     def _hold_out(self, train: Split, validation: float | int) -> tuple[Split, Split]:
         size = len(train)
@@ -155,15 +164,15 @@ class Dataset:
             raise ConfigError(
                 f"{self.source}: one datum of x_{part} has shape {x.shape[1:]}, of x_train {like.x.shape[1:]}."
             )
-        y, weight = (self._read(f"{kind}_{part}", length=len(x)) for kind in ("y", "weight"))
+        y = self._read(f"y_{part}", length=len(x))
+        weight = self._read(f"weight_{part}", length=len(x)) if part == "train" else None
         if weight is not None and weight.min() < 0:
             self._refuse(f"weight_{part}", weight < 0, weight, "is negative")
         if self.binarization != "none":
             self._require_unit_interval(f"x_{part}", x, "as data.binarization needs probabilities")
         if self.binarization == "static":
-            probability = tf.constant(x / self.scale, tf.float32)
-            drawn = random.bernoulli(probability, random.seed(self.seed, "binarization"), "uint8").numpy()
-            x = drawn * np.asarray(self.scale, x.dtype)
+            seed = random.fold(random.seed(self.seed, "binarization"), PARTS.index(part))
+            x = random.bernoulli(tf.constant(x / self._scale, tf.float32), seed, "uint8").numpy()
         return Split(x, y, weight)
 
     def _read(self, name: str, length: int | None = None) -> np.ndarray | None:
@@ -171,10 +180,12 @@ class Dataset:
             return None
         try:
             array = np.asarray(self._arrays[name])
-        except (ValueError, OSError, EOFError) as error:
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ConfigError(f"{self.source}: array {name} cannot be read: {error}.") from None
-        if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
-            raise ConfigError(f"{self.source}: {name} has dtype {array.dtype}, but must be of real numbers.")
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise ConfigError(
+                f"{self.source}: {name} has dtype {array.dtype}, but must be of real numbers of at most 64 bits."
+            )
         if length is not None and array.shape != (length,):
             raise ConfigError(f"{self.source}: {name} has shape {array.shape}, but must be ({length},), one a datum.")
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
@@ -223,15 +234,16 @@ def omniglot(path: str | None = None, **options) -> Dataset:
 
 
 def arrays(path: str, **options) -> Dataset:
-    """Your own arrays: an `.npz` with `x_train` (and `x_validation`, `x_test`, `y_*`, `weight_*`), or an `.npy`."""
+    """Your own arrays: an `.npz` with `x_train` (and `x_validation`, `x_test`, `y_*`, `weight_train`), or an `.npy`."""
     file = Path(path).expanduser()
     if not file.is_file():
         raise ConfigError(f"data.path={path}: there is no such file; an .npz or .npy of your arrays is needed.")
     if file.suffix == ".npy":
         try:
-            return Dataset({"x_train": np.load(file, allow_pickle=False)}, str(file), **options)
+            x = np.load(file, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
             raise ConfigError(f"data.path={path}: cannot be read as an .npy file: {error}.") from None
+        return Dataset({"x_train": x}, str(file), **options)
     return Dataset(_open_npz(file), str(file), **options)
 
 
@@ -256,7 +268,8 @@ class _Images(Mapping):
 def _keras_images(name: str, path: str | None, **options) -> Dataset:
     keys = ("x_train", "y_train", "x_test", "y_test")
     names = dict(zip(keys, keys, strict=True))
-    if path is not None:
+    directory = os.environ.get(DIRECTORY)
+    if path or (directory and Path(directory, f"{name}.npz").is_file()):
         file = _find(name, f"{name}.npz", path)
         return Dataset(_Images(_open_npz(file), names), str(file), **options)
     try:
@@ -264,14 +277,15 @@ def _keras_images(name: str, path: str | None, **options) -> Dataset:
     except Exception as error:
         raise ConfigError(
             f"data={name}: is neither in Keras's cache nor to be downloaded ({' '.join(str(error).split())}); set "
-            f"data.path or VI_DATA_DIR to a folder that holds {name}.npz."
+            f"data.path or {DIRECTORY} to a folder that holds {name}.npz."
         ) from None
     return Dataset(_Images(dict(zip(keys, (*train, *test), strict=True)), names), f"Keras's {name}", **options)
 
 
 def _find(name: str, file_name: str, path: str | None) -> Path:
-    if path is None:
-        raise ConfigError(f"data={name}: set data.path or VI_DATA_DIR to a folder that holds {file_name}.")
+    path = path or os.environ.get(DIRECTORY)
+    if not path:
+        raise ConfigError(f"data={name}: set data.path or {DIRECTORY} to a folder that holds {file_name}.")
     file = Path(path).expanduser()
     file = file / file_name if file.is_dir() else file
     if not file.is_file():

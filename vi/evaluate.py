@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -49,54 +50,68 @@ class Evaluator:
         """Estimates with S = `samples` on the first `size` data of a split, on all of them if None."""
         size = len(split) if size is None else min(size, len(split))
         width = min(samples, SAMPLE_BLOCK)
-        blocks = []
-        for block in range(math.ceil(size / DATA_BLOCK)):
-            index = np.arange(block * DATA_BLOCK, (block + 1) * DATA_BLOCK)
-            index = tf.constant(np.minimum(index, len(split) - 1), tf.int32)
-            blocks.append(self._block(split, index, tf.constant(block), tf.constant(samples), width))
-        log_likelihood, kl, iw_bound = (np.concatenate(arrays)[:size] for arrays in zip(*blocks, strict=True))
-        implicit = np.isnan(kl).all()
-        return Estimates(log_likelihood, None if implicit else kl, None if implicit else iw_bound)
-
-    def view(self, split, index: np.ndarray) -> tf.Tensor:
-        """The data `index` `[B]` of a split as the model sees them, `[B, *event]`."""
-        seed = random.fold(random.seed(self.data.seed, "validation"), "people")
-        return self.data.batch(split, tf.constant(index, tf.int32), random.fold(seed, int(index[0])))
+        blocks = [
+            self._block(split, tf.constant(block), tf.constant(samples), width)
+            for block in range(math.ceil(size / DATA_BLOCK))
+        ]
+        log_likelihood, *others = (np.concatenate(arrays)[:size] for arrays in zip(*blocks, strict=True))
+        return Estimates(log_likelihood, *others) if others else Estimates(log_likelihood, None, None)
 
     def means(self, split) -> np.ndarray:
         """The posterior means E q[z] of a whole split, `[N, L]`."""
-        blocks = np.array_split(np.arange(len(split)), math.ceil(len(split) / 1000))
-        return np.concatenate([self.model.encode(self.view(split, index)).mean() for index in blocks])
+        blocks = range(math.ceil(len(split) / DATA_BLOCK))
+        means = [self.model.encode(self._data_block(split, tf.constant(block))).mean() for block in blocks]
+        return np.concatenate(means)[: len(split)]
 
-    def _block_estimates(self, split, index, block, samples, width: int):
+    def view(self, split, index: Sequence[int]) -> tf.Tensor:
+        """The data `index` `[B]` of a split as the model sees them at every evaluation, `[B, *event]`."""
+        rows = [self._data_block(split, tf.constant(i // DATA_BLOCK))[i % DATA_BLOCK] for i in map(int, index)]
+        return tf.stack(rows)
+
+    def _data_block(self, split, block: tf.Tensor) -> tf.Tensor:
+        """A block of data, `[DATA_BLOCK, *event]`; the last one is filled up with the last datum."""
+        index = tf.minimum(block * DATA_BLOCK + tf.range(DATA_BLOCK), len(split) - 1)
+        return self.data.batch(split, index, random.fold(self._seed(block), "binarization"))
+
+    def _seed(self, block: tf.Tensor) -> tf.Tensor:
+        return random.fold(random.seed(self.data.seed, "validation"), block)
+
+    def _block_estimates(self, split, block, samples, width: int) -> tuple[tf.Tensor, ...]:
         """One block of data: a loop over blocks of samples, with a running log-sum-exp of the weights."""
-        seed = random.fold(random.seed(self.data.seed, "validation"), block)
-        x = self.data.batch(split, index, random.fold(seed, "binarization"))
-        zeros = tf.zeros([index.shape[0]], x.dtype)
+        x = self._data_block(split, block)
+        index, zeros = tf.range(DATA_BLOCK), tf.zeros([DATA_BLOCK], x.dtype)
 
         def add(i, log_likelihood, kl, log_sum):
-            particles = self.model.particles(x, self.model.noise(Draws(posterior=width), index, seed, i))
+            particles = self.model.particles(x, self.model.noise(Draws(posterior=width), index, self._seed(block), i))
             live = i * width + tf.range(width) < samples  # [width]
             log_likelihood += total(particles.log_likelihood, live)
-            if particles.log_posterior is None:
-                return i + 1, log_likelihood, kl * math.nan, log_sum * math.nan
-            kl += total(particles.log_posterior - particles.log_prior, live)
-            log_weight = tf.where(live, particles.log_weight, -math.inf)
-            log_sum = tf.reduce_logsumexp(tf.concat([log_sum[:, None], log_weight], 1), axis=1)
+            if particles.log_posterior is not None:
+                kl += total(particles.log_posterior - particles.log_prior, live)
+                log_weight = tf.where(live, particles.log_weight, -math.inf)
+                log_sum = tf.reduce_logsumexp(tf.concat([log_sum[:, None], log_weight], 1), axis=1)
+            explicit.append(particles.log_posterior is not None)
             return i + 1, log_likelihood, kl, log_sum
 
         def total(values, live):
             return tf.reduce_sum(tf.where(live, values, 0.0), axis=1)
 
+        explicit: list[bool] = []  # known once the loop is traced
         _, log_likelihood, kl, log_sum = tf.while_loop(
             lambda i, *_: i * width < samples, add, [0, zeros, zeros, zeros - math.inf], parallel_iterations=1
         )
         count = tf.cast(samples, x.dtype)
+        if not explicit[-1]:
+            return (log_likelihood / count,)
         return log_likelihood / count, kl / count, log_sum - tf.math.log(count)
 
 
-def knn_accuracy(train_means, train_labels, means, labels, neighbours: int = 10) -> float:
-    """The accuracy of a k-nearest-neighbours classifier of labels, fitted on the posterior means of training data."""
+def knn_accuracy(train_means, train_labels, means, labels, neighbours: int = 10) -> float | None:
+    """The accuracy of a k-nearest-neighbours classifier of labels, fitted on the posterior means of training data.
+
+    None where labels are missing or no whole numbers, or there are fewer training data than neighbours.
+    """
     from sklearn.neighbors import KNeighborsClassifier
 
+    if train_labels is None or labels is None or train_labels.dtype.kind not in "iu" or len(train_means) < neighbours:
+        return None
     return float(KNeighborsClassifier(neighbours).fit(train_means, train_labels).score(means, labels))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import logging
@@ -19,7 +20,7 @@ import pandas as pd
 import rich.console
 import tensorflow as tf
 
-from vi import figures, loop
+from vi import figures, loop, random
 from vi.checkpoint import Checkpoints
 from vi.evaluate import Evaluator, knn_accuracy
 from vi.loggers import Console, Logger, MetricsFile, WandbLogger, closing_table
@@ -53,15 +54,16 @@ def run_job(parts: Any, config: dict, directory: Path, save_config: Callable[[di
         jit=jit,
     )
     log.info("%s XLA (trainer.jit=%s).", "Compiling with" if jit else "Compiling without", settings["jit"])
-    save_config(config, directory / "config.yaml")
-    (directory / "model.txt").write_text(describe(parts.model, trainer))
     summary = _about(parts, config, jit, trainer)
-    _write_summary(summary, directory)
+    save_config(config, directory / "config.yaml")
     console = rich.console.Console()
     loggers: list[Logger] = [MetricsFile(directory / "metrics.csv"), Console(console)]
-    if config["logger"]["wandb"]:
-        loggers.append(WandbLogger(directory, config, config["name"], **config["logger"]["wandb"]))
     try:
+        _write_summary(summary, directory)
+        (directory / "model.txt").write_text(describe(parts.model, trainer))
+        if config["logger"]["wandb"]:
+            name = f"{config['name']}/{directory.name}"
+            loggers.append(WandbLogger(directory, config, name, **config["logger"]["wandb"]))
         summary |= _train(parts, trainer, settings, directory, loggers)
         for name, path in draw(parts, directory).items():
             for logger in loggers:
@@ -83,8 +85,9 @@ def run_job(parts: Any, config: dict, directory: Path, save_config: Callable[[di
 
 def set_up_devices() -> None:
     """Lets GPUs, where there are any, take memory as it is needed; before anything is placed on them."""
-    for gpu in tf.config.list_physical_devices("GPU"):
-        tf.config.experimental.set_memory_growth(gpu, True)
+    with contextlib.suppress(RuntimeError):  # a run before this one has set them up
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def prefers_xla(model: Any) -> bool:
@@ -118,22 +121,57 @@ def _count(variables: list) -> int:
 
 
 def draw(parts: Any, directory: Path) -> dict[str, Path]:
-    """Writes the pictures of a trained model below `figures/`; returns their paths by name."""
+    """Writes the pictures of a trained model below `figures/`; returns their paths by name.
+
+    A picture that cannot be drawn is a warning: the run has been trained.
+    """
     model, data = parts.model, parts.data
+    evaluator = Evaluator(model, data, jit=False)
+    pictures: dict[str, Callable[[Path], None]] = {
+        "latent_space": lambda path: figures.latent_space(path, evaluator.means(data.validation), data.validation.y),
+        "reconstructions": lambda path: _draw_reconstructions(path, model, data, evaluator),
+        "prior_samples": lambda path: figures.prior_samples(path, _prior_samples(model)),
+        "curves": lambda path: figures.curves(path, pd.read_csv(directory / "metrics.csv")),
+    }
+    if model.prior.latent_dim == 2 and _is_image(data.event_shape):
+        grid = tf.constant(figures.manifold_grid(), model.prior.compute_dtype)
+        pictures["manifold"] = lambda path: figures.manifold(path, _as_images(model.decode(grid).mean()))
     folder = directory / "figures"
     folder.mkdir(exist_ok=True)
-    evaluator = Evaluator(model, data, jit=False)
-    paths = {name: folder / f"{name}.png" for name in ("latent_space", "reconstructions", "prior_samples", "curves")}
-    figures.latent_space(paths["latent_space"], evaluator.means(data.validation), data.validation.y)
-    if model.prior.latent_dim == 2 and len(data.event_shape) == 3:
-        paths["manifold"] = folder / "manifold.png"
-        grid = tf.constant(figures.manifold_grid(), model.prior.compute_dtype)
-        figures.manifold(paths["manifold"], model.decode(grid).mean().numpy())
-    x = evaluator.view(data.validation, np.linspace(0, len(data.validation) - 1, 10).astype(int))
-    figures.reconstructions(paths["reconstructions"], x.numpy(), model.reconstruct(x).numpy())
-    figures.prior_samples(paths["prior_samples"], model.generate(64).numpy())
-    figures.curves(paths["curves"], pd.read_csv(directory / "metrics.csv"))
+    paths = {}
+    for name, picture in pictures.items():
+        try:
+            picture(folder / f"{name}.png")
+            paths[name] = folder / f"{name}.png"
+        except Exception as error:
+            log.warning("The picture %s could not be drawn: %s: %s", name, type(error).__name__, error)
     return paths
+
+
+def _draw_reconstructions(path: Path, model: Any, data: Any, evaluator: Evaluator) -> None:
+    size = len(data.validation)
+    x = evaluator.view(data.validation, np.linspace(0, size - 1, min(10, size)).astype(int).tolist())
+    figures.reconstructions(path, _as_images(x), _as_images(model.reconstruct(x)))
+
+
+def _prior_samples(model: Any) -> np.ndarray:
+    """Means of images, which show more; draws of other data, whose spread is what is looked at."""
+    if _is_image(model.likelihood.event_shape):
+        return _as_images(model.generate(64))
+    seed = random.seed(0, "people")
+    z = model.prior.sample(model.prior.noise([1000], random.fold(seed, "dream_prior")))
+    noise = model.likelihood.noise([1000], random.fold(seed, "dream_likelihood"))
+    return model.decode(z).sample(noise).numpy()
+
+
+def _is_image(event_shape: tuple[int, ...]) -> bool:
+    return len(event_shape) in (2, 3)
+
+
+def _as_images(x: tf.Tensor) -> np.ndarray:
+    """`[N, h, w, c]` of `[N, h, w]`; other events as they are."""
+    array = x.numpy()
+    return array[..., None] if array.ndim == 3 else array
 
 
 def _train(parts: Any, trainer: Trainer, settings: dict, directory: Path, loggers: list[Logger]) -> dict:
@@ -141,11 +179,12 @@ def _train(parts: Any, trainer: Trainer, settings: dict, directory: Path, logger
     evaluator = Evaluator(parts.model, data, jit=trainer.jit)
     checkpoints = Checkpoints(directory / "checkpoints", trainer.state)
 
-    def validate(size: int | None = settings["validation_size"]) -> dict[str, float]:
+    def validate(size: int | None) -> dict[str, float]:
         elbo = evaluator.estimate(data.validation, samples=1)
         metrics = {"validation/nll": -float(elbo.log_likelihood.mean())}
-        iw_bound = evaluator.estimate(data.validation, samples, size).iw_bound
-        if elbo.kl is not None and iw_bound is not None:
+        if elbo.kl is not None:
+            iw_bound = evaluator.estimate(data.validation, samples, size).iw_bound
+            assert iw_bound is not None
             metrics["validation/kl"] = float(elbo.kl.mean())
             metrics["validation/elbo"] = -metrics["validation/nll"] - metrics["validation/kl"]
             metrics["validation/iw_bound"] = float(iw_bound.mean())
@@ -153,7 +192,7 @@ def _train(parts: Any, trainer: Trainer, settings: dict, directory: Path, logger
 
     progress = loop.fit(
         trainer,
-        validate,
+        lambda: validate(settings["validation_size"]),
         checkpoints,
         loggers,
         epochs=settings["epochs"],
@@ -167,23 +206,20 @@ def _train(parts: Any, trainer: Trainer, settings: dict, directory: Path, logger
     if progress.best_step != progress.step:
         checkpoints.restore("best")
         best = validate(size=None)
-    summary = {
+    train_means, means = evaluator.means(data.train), evaluator.means(data.validation)
+    return {
         "step": progress.step,
         "epoch": progress.epoch,
         "seconds": progress.seconds,
         "examples_per_second": progress.examples_per_second,
         "final": final,
         "best": {"step": progress.best_step, **best},
+        "knn_accuracy": knn_accuracy(train_means, data.train.y, means, data.validation.y),
     }
-    if data.train.y is not None and data.validation.y is not None:
-        train_means, means = evaluator.means(data.train), evaluator.means(data.validation)
-        summary["knn_accuracy"] = knn_accuracy(train_means, data.train.y, means, data.validation.y)
-    return summary
 
 
 def _about(parts: Any, config: dict, jit: bool, trainer: Trainer) -> dict[str, Any]:
     gpus = tf.config.list_physical_devices("GPU")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     return {
         "status": "running",
         "name": config["name"],
@@ -197,7 +233,7 @@ def _about(parts: Any, config: dict, jit: bool, trainer: Trainer) -> dict[str, A
         "device": gpus[0].name if gpus else f"CPU ({platform.machine()})",
         "data_hash": parts.data.hash,
         "command": sys.argv,
-        "git_commit": commit or None,
+        "git_commit": _git_commit(),
         "versions": {
             "python": platform.python_version(),
             **{name: metadata.version(name) for name in PACKAGES},
@@ -205,7 +241,16 @@ def _about(parts: Any, config: dict, jit: bool, trainer: Trainer) -> dict[str, A
     }
 
 
+def _git_commit() -> str | None:
+    """The commit of the directory that the run was started in, if it is in a git repository."""
+    try:
+        git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return git.stdout.strip() or None
+
+
 def _write_summary(summary: dict, directory: Path) -> None:
     partial = directory / ".summary.json"
-    partial.write_text(json.dumps(summary, indent=2) + "\n")
+    partial.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
     partial.replace(directory / "summary.json")

@@ -34,9 +34,9 @@ class Likelihood(keras.Layer, abc.ABC):
         super().__init__()
         self.event_shape = tuple(event_shape)
 
-    def __call__(self, output: tf.Tensor) -> Conditional:
+    def __call__(self, output: tf.Tensor) -> ConditionalLikelihood:
         """p(x|z) given the decoder's output `[B, S, *outputs]`."""
-        return Conditional(self, output)
+        return ConditionalLikelihood(self, output)
 
     @abc.abstractmethod
     def distribution(self, output: tf.Tensor) -> tfd.Distribution:
@@ -68,7 +68,7 @@ class Likelihood(keras.Layer, abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
-class Conditional:
+class ConditionalLikelihood:
     """p(x|z): a likelihood with the decoder's output `[B, S, *outputs]`."""
 
     family: Likelihood
@@ -146,7 +146,7 @@ class Gaussian(Likelihood):
     ):
         super().__init__(event_shape)
         self.scale, self.sd = scale, sd
-        self.raw_offset = float(np.log(np.expm1(sd)))  # softplus⁻¹(sd)
+        self.raw_offset = float(sd + np.log(-np.expm1(-sd)))  # softplus⁻¹(sd)
         if scale in ("shared", "per_dimension"):
             self.raw_scale = self.add_weight(
                 shape=() if scale == "shared" else self.event_shape,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -75,7 +76,7 @@ class Console(Logger):
             total=progress.total,
             epoch=f"{progress.epoch:.1f}",
             bound=f"{progress.bound:.2f}",
-            speed=f"{progress.examples_per_second:,.0f}",
+            speed=_count(progress.examples_per_second),
         )
 
     def log(self, row: Mapping[str, float | None]) -> None:
@@ -162,21 +163,30 @@ def closing_table(console: rich.console.Console, summary: Mapping[str, Any], dir
     for name, value in best.items():
         if name != "step":
             table.add_row(f"{name} ({unit})", f"{value:.2f}")
-    if "knn_accuracy" in summary:
+    if summary["knn_accuracy"] is not None:
         table.add_row("10-nearest-neighbour accuracy of the validation means", f"{summary['knn_accuracy']:.3f}")
     table.add_row("parameters", f"{sum(summary['parameters'].values()):,}")
-    table.add_row("training examples a second", f"{summary['examples_per_second']:,.0f}")
+    table.add_row("training examples a second", _count(summary["examples_per_second"]))
     table.add_row("seconds", f"{summary['seconds']:.0f}")
     console.print(table)
-    console.print(
+    vi_train, python = _program("vi-train"), _program("python")
+    for line in (
         f"Pictures: {directory / 'figures'}/  numbers: {directory / 'metrics.csv'}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    console.print("Next:", highlight=False)
-    for command in (
-        f"python -c \"import vi; print(vi.load('{directory}').generate(3).shape)\"",
-        "vi-train -m estimator=analytic_kl,monte_carlo_kl,multi_sample seed=0,1,2",
-        "vi-train experiment=mnist_mlp trainer.epochs=5",
+        "Next:",
+        f"  {python} -c \"import vi; print(vi.load('{directory}').generate(3).shape)\"",
+        f"  {vi_train} estimator=multi_sample data.binarization=static trainer.epochs=300",
+        f"  {vi_train} -m estimator=analytic_kl,monte_carlo_kl trainer.epochs=300   # two runs, one after the other",
     ):
-        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _program(name: str) -> str:
+    """How to call a program of this environment: by its name where the shell finds it."""
+    program = Path(sys.executable).with_name(name)
+    if shutil.which(name) == str(program) or not program.exists():
+        return name
+    return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}"

@@ -23,7 +23,7 @@ class Progress:
         step: the steps done.
         total: the steps to do.
         epoch: step · B / N.
-        seconds: wall time, with compiling and evaluation, added up over resumes.
+        seconds: wall time, with compiling and evaluation.
         training_seconds: of compiled calls, but for the first, which compiles.
         training_examples: seen in that time.
         bound: the mean of the estimator's bound over the steps since the last evaluation.
@@ -43,9 +43,9 @@ class Progress:
     stale: int = 0
 
     @property
-    def examples_per_second(self) -> float:
-        """Training data a second, compiling and evaluation left out; NaN before the second call."""
-        return self.training_examples / self.training_seconds if self.training_seconds else math.nan
+    def examples_per_second(self) -> float | None:
+        """Training data a second, compiling and evaluation left out; None before the second call."""
+        return self.training_examples / self.training_seconds if self.training_seconds else None
 
 
 def fit(
@@ -70,7 +70,7 @@ def fit(
         epochs: how often each datum is seen.
         evaluate_every: epochs between evaluations; the end is always evaluated.
         monitor: the metric that the best checkpoint and early stopping go by; bounds are maximized,
-            everything else is minimized. Without it, `validation/nll`.
+            everything else is minimized. Where it cannot be computed, `validation/nll`.
         patience: None never stops early.
         steps_per_call: train steps for each compiled call; "auto" makes a call last about a second.
 
@@ -78,21 +78,17 @@ def fit(
         RunError: out of memory, or a metric is not finite.
     """
     progress = Progress(step=int(trainer.step.numpy()), total=steps_of(epochs, trainer))
-    began = time.perf_counter() - progress.seconds
+    began = time.perf_counter()
     _warn_of_unfinished_schedule(trainer, progress.total)
     pace = 1 if steps_per_call == "auto" else steps_per_call
-    compiled = False
+    compiled, saved = False, None
     for target in _evaluation_steps(trainer, progress, evaluate_every):
         while progress.step < target:
             steps = min(pace, target - progress.step)
             start = time.perf_counter()
             trainer.run(steps)
             if name := trainer.first_not_finite():
-                raise RunError(
-                    f"{name} is not finite at step {int(trainer.step.numpy()) - 1}; the last good checkpoint is of "
-                    f"step {progress.step}, if one was written. A smaller optimizer.learning_rate or "
-                    "optimizer.global_clipnorm=1 often helps."
-                )
+                raise _not_finite(name, int(trainer.step.numpy()) - 1, saved)
             elapsed = time.perf_counter() - start
             progress.step += steps
             progress.epoch = progress.step * trainer.batch_size / trainer.size
@@ -107,11 +103,18 @@ def fit(
             for logger in loggers:
                 logger.progress(progress)
         row = _row(trainer, progress, validate())
+        for name, value in row.items():
+            if value is not None and not math.isfinite(value):
+                raise _not_finite(name, progress.step, saved)
         progress.seconds = row["seconds"] = time.perf_counter() - began
+        if row.get(monitor) is None:
+            log.warning("%s cannot be computed for this model; going by validation/nll instead.", monitor)
+            monitor = "validation/nll"
         improved = _update_best(progress, row, monitor)
         checkpoints.save(progress.step, dataclasses.asdict(progress))
         if improved:
             checkpoints.save(progress.step, dataclasses.asdict(progress), best=True)
+        saved = progress.step
         for logger in loggers:
             logger.log(row)
         if patience is not None and progress.stale >= patience:
@@ -149,17 +152,23 @@ def _row(trainer: Trainer, progress: Progress, validation: dict[str, float]) -> 
 
 def _update_best(progress: Progress, row: dict[str, float | None], monitor: str) -> bool:
     """Counts an evaluation towards the best; returns whether it is the best so far."""
-    name = monitor if row.get(monitor) is not None else "validation/nll"
-    value = row[name]
-    if value is None:
-        raise RunError(f"trainer.monitor={monitor}: is not computed for this model.")
-    sign = 1 if name.endswith(("elbo", "bound")) else -1
+    value = row[monitor]
+    assert value is not None
+    sign = 1 if monitor.endswith(("elbo", "bound")) else -1
     improved = progress.best is None or sign * value > sign * progress.best
     if improved:
         progress.best, progress.best_step, progress.stale = value, progress.step, 0
     else:
         progress.stale += 1
     return improved
+
+
+def _not_finite(name: str, step: int, saved: int | None) -> RunError:
+    checkpoint = "no checkpoint was written" if saved is None else f"the last good checkpoint is of step {saved}"
+    return RunError(
+        f"{name} is not finite at step {step}; {checkpoint}. A smaller optimizer.learning_rate or "
+        "optimizer.global_clipnorm=1 often helps."
+    )
 
 
 def _warn_of_unfinished_schedule(trainer: Trainer, total: int) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import tensorflow as tf
 
-from vi import likelihoods, posteriors, random
-from vi.likelihoods import Likelihood
-from vi.posteriors import Posterior
+from vi import random
+from vi.likelihoods import ConditionalLikelihood, Likelihood
+from vi.posteriors import ConditionalPosterior, Posterior
 from vi.priors import Prior
 from vi.types import Draws, DreamNoise, Noise, Particles
 
@@ -116,11 +116,11 @@ class LatentVariableModel:
         parts = (self.encoder, self.posterior, self.decoder, self.likelihood, self.prior)
         return [v for part in parts for v in part.variables]
 
-    def encode(self, x: tf.Tensor) -> posteriors.Conditional:
+    def encode(self, x: tf.Tensor) -> ConditionalPosterior:
         """q(z|x) for x `[B, *event]`: `encode(x).mean()` is `[B, L]`."""
         return self.posterior(self.encoder(x))
 
-    def decode(self, z: tf.Tensor) -> likelihoods.Conditional:
+    def decode(self, z: tf.Tensor) -> ConditionalLikelihood:
         """p(x|z) for z `[..., L]`: `decode(z).mean()` is `[..., *event]`."""
         output = self.decoder(tf.reshape(z, [-1, z.shape[-1]]))
         return self.likelihood(tf.reshape(output, [*tf.unstack(tf.shape(z)[:-1]), *output.shape[1:]]))

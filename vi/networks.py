@@ -96,5 +96,5 @@ def _require_image(shape: Sequence[int], key: str) -> None:
     if len(shape) != 3:
         raise ConfigError(
             f"{key}=conv: needs data of shape (height, width, channels), these are of shape {tuple(shape)}; "
-            f"use {key}=mlp."
+            f"give images an axis of channels, or use {key}=mlp."
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Literal
 
@@ -37,9 +38,9 @@ class Posterior(keras.Layer, abc.ABC):
         super().__init__()
         self.latent_dim = latent_dim
 
-    def __call__(self, features: tf.Tensor) -> Conditional:
+    def __call__(self, features: tf.Tensor) -> ConditionalPosterior:
         """q(z|x) given the features of x, `[B, F]`."""
-        return Conditional(self, self.parameters(features))
+        return ConditionalPosterior(self, self.parameters(features))
 
     @abc.abstractmethod
     def parameters(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -69,11 +70,12 @@ class Posterior(keras.Layer, abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
-class Conditional:
+class ConditionalPosterior:
     """q(z|x) for B data: a posterior family with its parameters. Log densities are in nats."""
 
     family: Posterior
     parameters: dict[str, tf.Tensor]
+    weights_stopped: bool = False
 
     @property
     def name(self) -> str:
@@ -92,15 +94,22 @@ class Conditional:
 
     def sample(self, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
         """z `[B, S, L]` from noise `[B, S, L]`, and log q(z|x) `[B, S]` (None for an implicit q)."""
-        return self.family.push(self.distribution, eps)
+        with self._weights():
+            return self.family.push(self.distribution, eps)
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         """log q(z|x) `[B, S]` at any z `[B, S, L]`."""
-        return self.distribution.log_prob(z)
+        with self._weights():
+            return self.distribution.log_prob(z)
 
     def mean(self) -> tf.Tensor:
-        """E q[z], `[B, L]`."""
-        return tf.squeeze(self.distribution.mean(), axis=1)
+        """E q[z], `[B, L]`; where it has no closed form, the mean of 1,000 samples, the same ones every time."""
+        try:
+            return tf.squeeze(self.distribution.mean(), axis=1)
+        except (NotImplementedError, AttributeError):
+            batch = tf.nest.flatten(self.parameters)[0].shape[0]
+            z, _ = self.sample(self.family.noise([batch, 1000], random.seed(0, "people")))
+            return tf.reduce_mean(z, axis=1)
 
     def kl(self, prior: Prior) -> tf.Tensor:
         """KL(q(z|x) ‖ p(z)) in closed form, `[B]`.
@@ -123,9 +132,15 @@ class Conditional:
             raise ConfigError(f"the KL of {self.name} to {type(prior).__name__} does not split into latent dimensions.")
         return tf.squeeze(self._closed_form(*factors, prior), axis=1)
 
-    def stopped(self) -> Conditional:
-        """The same q(z|x) with parameters that pass no gradient to φ; z still does."""
-        return Conditional(self.family, tf.nest.map_structure(tf.stop_gradient, self.parameters))
+    def stopped(self) -> ConditionalPosterior:
+        """The same q(z|x) whose weights and features pass no gradient to φ; z still does."""
+        return ConditionalPosterior(self.family, tf.nest.map_structure(tf.stop_gradient, self.parameters), True)
+
+    def _weights(self) -> contextlib.AbstractContextManager:
+        """Within it, weights that `distribution` or `push` read, of a flow say, pass no gradient if stopped."""
+        if not self.weights_stopped:
+            return contextlib.nullcontext()
+        return keras.StatelessScope([(v, tf.stop_gradient(v.value)) for v in self.family.trainable_variables])
 
     def _factors(self, prior: Prior) -> tuple[tfd.Distribution, tfd.Distribution] | None:
         q, p = self.family.marginals(self.distribution), prior.marginals()
@@ -134,10 +149,10 @@ class Conditional:
     def _closed_form(self, q: tfd.Distribution, p: tfd.Distribution, prior: Prior) -> tf.Tensor:
         try:
             return tfd.kl_divergence(q, p)
-        except NotImplementedError:
+        except (NotImplementedError, AttributeError):
             raise ConfigError(
-                f"the KL of posterior {self.name} to prior {type(prior).__name__} has no closed form; "
-                "use estimator=monte_carlo_kl."
+                f"the KL of posterior {self.name} to prior {type(prior).__name__} has no closed form; use "
+                "estimator=monte_carlo_kl, or, if the posterior has no density, an estimator that needs none."
             ) from None
 
 

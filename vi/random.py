@@ -43,7 +43,7 @@ def seed(number: int, stream: str) -> tf.Tensor:
 
 def fold(seed: tf.Tensor, data: int | str | tf.Tensor) -> tf.Tensor:
     """Returns the seed `[2]` of the part `data` (a number, or a stream's name) of what `seed` seeds."""
-    number = STREAMS[data] if isinstance(data, str) else data
+    number = -1 - STREAMS[data] if isinstance(data, str) else data  # below every counter
     return tf.random.fold_in(seed, tf.cast(number, tf.int32), alg="philox")
 
 

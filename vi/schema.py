@@ -23,13 +23,19 @@ class Rule:
     test: Callable[[Any], bool]
 
 
-def number(low: float | None = None, above: float | None = None) -> Rule:
-    """A finite number, at least `low` or above `above`."""
+def number(low: float | None = None, above: float | None = None, below: float | None = None) -> Rule:
+    """A finite number, at least `low` or above `above`, and below `below`."""
     limit = "" if low is None else f" of at least {low:g}"
     limit = limit if above is None else f" above {above:g}"
+    limit = limit if below is None else f"{limit} and below {below:g}"
     return Rule(
         f"a number{limit}",
-        lambda v: _is_number(v) and (low is None or v >= low) and (above is None or v > above),
+        lambda v: (
+            _is_number(v)
+            and (low is None or v >= low)
+            and (above is None or v > above)
+            and (below is None or v < below)
+        ),
     )
 
 
@@ -72,7 +78,24 @@ SCHEDULE = Rule(
     "a Keras schedule with its _target_",
     lambda v: isinstance(v, Mapping) and isinstance(v.get("_target_"), str),
 )
-ACTIVATION = Rule("the name of a Keras activation", lambda v: isinstance(v, str) and v != "")
+ACTIVATIONS = (
+    *(
+        "celu",
+        "elu",
+        "exponential",
+        "gelu",
+        "glu",
+        "hard_shrink",
+        "hard_sigmoid",
+        "hard_silu",
+        "hard_swish",
+        "hard_tanh",
+    ),
+    *("leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "relu", "relu6", "selu", "sigmoid", "silu"),
+    *("soft_shrink", "softmax", "softplus", "softsign", "sparse_plus", "sparse_sigmoid", "sparsemax", "squareplus"),
+    *("swish", "tanh", "tanh_shrink", "threshold"),
+)
+ACTIVATION = Rule(f"a Keras activation, one of {', '.join(ACTIVATIONS)}", lambda v: v in ACTIVATIONS)
 FRACTION = Rule("a fraction between 0 and 1", lambda v: isinstance(v, float) and 0 < v < 1)
 VALIDATION = either(FRACTION, either(integer(1), choice("given", "test")))
 
@@ -122,6 +145,7 @@ RULES: dict[str, Rule] = {
         "train/loss",
     ),
     "trainer.patience": either(integer(1), NOTHING),
+    "logger.wandb": either(NOTHING, Rule("a mapping of settings", lambda v: isinstance(v, Mapping))),
     "logger.wandb.mode": choice("offline", "online", "disabled"),
     "logger.wandb.project": TEXT,
     "logger.wandb.entity": either(TEXT, NOTHING),
@@ -131,10 +155,7 @@ RULES: dict[str, Rule] = {
 OPTIMIZER_RULES: dict[str, Rule] = {
     "learning_rate": either(number(above=0), SCHEDULE),
     "global_clipnorm": either(number(above=0), NOTHING),
-    "beta_1": number(low=0),
-    "beta_2": number(low=0),
-    "rho": number(low=0),
-    "momentum": number(low=0),
+    **dict.fromkeys(["beta_1", "beta_2", "rho", "momentum"], number(low=0, below=1)),
     "epsilon": number(above=0),
     "nesterov": choice(True, False),
 }
@@ -160,7 +181,12 @@ def check(config: Mapping[str, Any]) -> None:
         if value == MISSING:
             raise ConfigError(f"{key} is not set; give it on the command line, {key}=VALUE.")
         component, rule = key.split(".")[0], RULES.get(key)
-        if component not in COMPONENTS and rule is None and key not in FILLED_IN and key != "logger.wandb":
+        if (
+            component not in COMPONENTS
+            and rule is None
+            and key not in FILLED_IN
+            and not key.startswith("logger.wandb.")
+        ):
             raise ConfigError(f"{key}: there is no such key{suggestion(key, list(RULES))}")
         ours = component not in COMPONENTS or str(config[component]["_target_"]).startswith(("vi.", "keras."))
         if ours and rule is not None and not rule.test(value):
@@ -174,7 +200,7 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
     """The dotted keys of a nested config and their values; schedules and lists are values."""
     for name, value in config.items():
         key = f"{prefix}{name}"
-        if isinstance(value, Mapping) and key not in RULES:
+        if isinstance(value, Mapping) and (key not in RULES or key == "logger.wandb"):
             yield from leaves(value, f"{key}.")
         else:
             yield key, value
@@ -187,7 +213,7 @@ def show(value: Any) -> str:
 
 def suggestion(wrong: str, allowed: Sequence[str]) -> str:
     """The end of a sentence: the closest allowed name as a question, or a full stop."""
-    close = difflib.get_close_matches(wrong, allowed, 1)
+    close = difflib.get_close_matches(wrong, [name for name in allowed if name != wrong], 1)
     return f"; did you mean {close[0]}?" if close else "."
 
 

@@ -32,7 +32,8 @@ class Trainer:
         seed: of the order of the data, of binarization, and of noise.
         beta: the KL weight β, a number or a Keras schedule of the step.
         noise: "fresh" at every step, or "fixed": each datum has its own eps, drawn once and used in every epoch.
-        update_every: the parameters of a group are updated at every n-th step only; 1 by default.
+        update_every: the parameters of a group are updated at every n-th step only, 1 by default; a schedule of
+            its learning rate counts its updates.
         jit: whether XLA compiles the loop.
 
     Raises:
@@ -68,8 +69,9 @@ class Trainer:
         self.optimizers = {name: optimizers[name] for name in self.variables}
         for name, optimizer in self.optimizers.items():
             optimizer.build(self.variables[name])
-        with self._memory():  # two data, without an update: names the metrics, and refuses what does not fit
-            _, metrics = self.gradients(tf.range(min(2, size)), tf.constant(0, tf.int64))
+        few = next(n for n in range(2, 8) if n not in estimator.draws)  # so that no axis passes for another
+        with self._memory():  # a step without its update: names the metrics, and refuses what does not fit
+            _, metrics = self.gradients(tf.range(min(few, size)), tf.constant(0, tf.int64))
         self.metric_names = list(metrics)
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.sums = tf.Variable(tf.zeros([len(self.metric_names) + 1], tf.float64), trainable=False)
@@ -108,8 +110,8 @@ class Trainer:
         Raises:
             RunError: out of memory.
         """
-        if self._order is None:
-            epoch = int(self.step.numpy()) * self.batch_size // self.size
+        epoch = int(self.step.numpy()) * self.batch_size // self.size
+        if self._order is None or not 0 <= epoch - int(self._order[1].numpy()) <= 1:  # at the start, or restored
             order = tf.concat([self._permutation(epoch), self._permutation(epoch + 1)], 0)
             self._order = order, tf.constant(epoch, tf.int64)
         with self._memory():

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from vi.errors import ConfigError
+
 GROUPS = ("generative", "inference", "auxiliary")
 """The parameter groups θ, φ and ψ, in the order in which gradients are taken and applied."""
 
@@ -87,7 +89,7 @@ class Particles:
     def log_weight(self) -> tf.Tensor:
         """The log importance weights log p(x, z) − log q(z|x), `[B, S]`, in nats."""
         if self.log_posterior is None:
-            raise ValueError("an implicit posterior has no density, so its particles have no log_weight")
+            raise ConfigError(f"the posterior {self.posterior.name} is implicit: it has no density, so no log weight.")
         return self.log_likelihood + self.log_prior - self.log_posterior
 
     def tempered(self) -> Particles:
@@ -98,7 +100,7 @@ class Particles:
         """
         if isinstance(self.kl_weight, float) and self.kl_weight == 1.0:
             return self
-        beta = tf.reshape(self.kl_weight, [-1, 1])  # [B, 1], or [1, 1]
+        beta = tf.reshape(tf.cast(self.kl_weight, self.log_prior.dtype), [-1, 1])  # [B, 1], or [1, 1]
         log_posterior = None if self.log_posterior is None else beta * self.log_posterior
         return dataclasses.replace(self, log_prior=beta * self.log_prior, log_posterior=log_posterior, kl_weight=1.0)
 

@@ -6,6 +6,7 @@ import abc
 
 import tensorflow as tf
 
+from vi.errors import ConfigError
 from vi.estimators.base import Estimator, require_reparameterized
 from vi.types import Draws, Losses, Particles
 
@@ -66,6 +67,11 @@ class MonteCarloKL(ELBO):
 
     def divergence(self, particles: Particles) -> tf.Tensor:
         """The mean of log q(z|x) − log p(z) over samples, `[B]`, in nats."""
+        if particles.log_posterior is None:
+            raise ConfigError(
+                f"MonteCarloKL needs the density of q(z|x), but the posterior {particles.posterior.name} is implicit; "
+                "use an estimator that needs none, such as an adversarial one."
+            )
         if particles.noise.divergence is None:
             log_ratio = particles.log_posterior - particles.log_prior  # [B, S]
         else:
