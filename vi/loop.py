@@ -97,7 +97,7 @@ def fit(
                 progress.training_seconds += elapsed
                 progress.training_examples += steps * trainer.batch_size
                 if steps_per_call == "auto":
-                    pace = max(1, min(10 * steps, round(steps / elapsed)))
+                    pace = max(1, min(10 * pace, round(steps / elapsed)))
             compiled = True
             progress.bound = trainer.mean_bound()
             for logger in loggers:
