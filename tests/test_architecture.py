@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "loop": LEAVES | {"trainer"},
     "job": LEAVES | {"figures", "loop", "checkpoint", "evaluate", "loggers", "trainer"},
     "config": LEAVES | {"schema", "model", "networks", "data", "estimators", "checkpoint", "job"},
-    "cli": {"config", "errors"},
+    "cli": {"config", "errors", "loggers"},
     "__init__": {"config", "errors", "estimators", "model"},
 }
 ONLY = {

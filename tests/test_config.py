@@ -138,6 +138,7 @@ def test_grey_levels_under_a_bernoulli_likelihood_are_marked(overrides, pseudo):
 
 WRONG = {
     "trainer.epochs=-3": "trainer.epochs=-3: must be a number above 0.",
+    "estimatr=multi_sample": "estimatr: there is no such key; did you mean estimator?",
     "trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "+trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "trainer.epochs": "trainer.epochs: is not of the form KEY=VALUE; quote a value with spaces, commas or braces.",
@@ -174,8 +175,9 @@ def test_a_mistake_is_one_sentence_with_the_key_the_value_and_what_is_allowed(ov
 
 def test_a_mistake_in_a_component_of_ones_own_is_named_with_its_target():
     cases = {
-        "my_missing_package.Thing": "estimator._target_=my_missing_package.Thing: ",
-        "vi.estimators.Nothing": "estimator._target_=vi.estimators.Nothing: ",
+        "my_missing.Thing": "estimator._target_=my_missing.Thing: there is no module my_missing.",
+        "vi.estimators.AnalyticKl": "estimator._target_=vi.estimators.AnalyticKl: vi.estimators has no AnalyticKl; did",
+        "Thing": "estimator._target_=Thing: ",
         "fractions.Fraction": "estimator._target_=fractions.Fraction: TypeError",
     }
     for target, message in cases.items():
@@ -207,6 +209,17 @@ def test_labels_that_are_no_classes_and_very_few_data_do_not_fail_a_run(tmp_path
     assert names == {"latent_space", "reconstructions", "prior_samples", "curves"}
 
 
+def test_data_of_ones_own_must_be_a_dataset():
+    resolved = config.resolve(config.compose([*TINY, "data=custom", "data._target_=collections.OrderedDict"]))
+    with pytest.raises(ConfigError, match=r"data\._target_=collections\.OrderedDict: must return a vi\.data\.Dataset"):
+        config.build(resolved)
+
+
+def test_overrides_are_a_list():
+    with pytest.raises(ConfigError, match="overrides are a list of texts"):
+        vi.train("seed=1")
+
+
 def test_train_and_load_give_the_model_back(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = vi.train([*TINY, "trainer.epochs=3", "estimator.samples=2"])
@@ -226,6 +239,8 @@ def test_train_and_load_give_the_model_back(tmp_path, monkeypatch):
     assert run.load("last").generate(4).shape == (4, 8, 8, 1)
     with pytest.raises(ConfigError, match="already holds a run"):
         vi.train(TINY, directory=run.directory)
+    with pytest.raises(ConfigError, match="checkpoint=newest: must be best or last"):
+        vi.load(run.directory, "newest")
     with pytest.raises(ConfigError, match=r"holds no config\.yaml"):
         vi.load(tmp_path)
 

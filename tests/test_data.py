@@ -41,6 +41,18 @@ def test_validation_may_be_given_or_be_the_test_set():
     assert len(Dataset(arrays, "file", validation="test").validation) == 4
 
 
+def test_a_validation_set_of_its_own_is_used_unless_the_config_says_otherwise():
+    arrays = {"x_train": X, "x_validation": X[:3]}
+    assert len(Dataset(arrays, "file").validation) == 3
+    assert len(Dataset({"x_train": X}, "file").validation) == 2
+    assert len(Dataset(arrays, "file", validation=0.25).validation) == 5
+
+
+def test_arrays_of_other_names_are_said_not_to_be_read(caplog):
+    Dataset({"x_train": X, "x_valid": X}, "own.npz")
+    assert "own.npz: x_valid are not read; the names are x_train, x_validation, x_test, y_train" in caplog.text
+
+
 def test_the_test_set_is_not_read_unless_it_is_asked_for():
     class Arrays(dict):
         def __getitem__(self, name):
@@ -127,7 +139,7 @@ REFUSED = {
     "no_probability": (
         {"x_train": X + 1},
         {"binarization": "dynamic"},
-        "x_train[0, 1] = 1.025 lies outside [0, data.scale=1], as data.binarization needs probabilities.",
+        "x_train[0, 1] = 1.025 lies outside [0, data.scale=1], as data.binarization needs probabilities; set data.",
     ),
 }
 

@@ -53,7 +53,9 @@ def test_batches_follow_an_endless_sequence_of_permutations(batch_size):
 
 
 def test_a_batch_larger_than_the_data_is_refused():
-    with pytest.raises(ConfigError, match=r"trainer\.batch_size=31: exceeds the 30 training data"):
+    with pytest.raises(
+        ConfigError, match=r"trainer\.batch_size=31: exceeds the 30 training data that are not held out"
+    ):
         make_trainer(batch_size=31)
 
 

@@ -55,8 +55,10 @@ class Checkpoints:
         """Reads the variables that it was given from the last or the best checkpoint; returns its state.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is none, or `which` is neither.
         """
+        if which not in ("best", "last"):
+            raise ConfigError(f"checkpoint={which}: must be best or last.")
         found = sorted(self.directory.glob("step_*" if which == "last" else "best_*"))
         if not found:
             raise ConfigError(f"{self.directory}: holds no {which} checkpoint.")

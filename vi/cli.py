@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import rich.console
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
@@ -20,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vi.config import conf_directory, resolve, run, sentence
 from vi.errors import ConfigError, RunError
+from vi.loggers import next_commands
 
 
 def train() -> None:
@@ -30,11 +32,15 @@ def train() -> None:
     show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its own errors instead of exiting with them
     failures: list[Exception] = []
+    directories: list[Path] = []
 
     @hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name="train")
     def command(config: DictConfig) -> Any:
         try:
-            return _job(config)
+            result = _job(config)
+            if HydraConfig.get().mode == RunMode.RUN:
+                directories.append(Path(HydraConfig.get().runtime.output_dir))
+            return result
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:  # then a failed job is raised, and the others go on
                 job = HydraConfig.get().job
@@ -45,7 +51,10 @@ def train() -> None:
         command()
         if failures:
             raise failures[0]
+        if directories:
+            next_commands(rich.console.Console(), directories[0])
     except KeyboardInterrupt:
+        print("vi-train: interrupted; the checkpoints of the last evaluation are kept.", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if show_traceback:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import re
 import sys
@@ -70,6 +71,8 @@ def train(overrides: Sequence[str] = (), directory: str | Path | None = None) ->
     """
     import datetime
 
+    if isinstance(overrides, str):
+        raise ConfigError(f"{overrides}: overrides are a list of texts, such as [{overrides!r}].")
     config = resolve(compose(overrides))
     if directory is None:
         directory = Path("outputs") / config["name"] / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
@@ -152,9 +155,13 @@ def build(config: Config) -> Parts:
     """Data, model, estimator and optimizers. Fills in what only the data know: the event shape, `pseudo`."""
     import keras
 
+    from vi.data import Dataset
+
     keras.utils.clear_session()
     keras.utils.set_random_seed(config["seed"])
     data = instantiate("data", config["data"])
+    if not isinstance(data, Dataset):
+        raise ConfigError(f"data._target_={config['data']['_target_']}: must return a vi.data.Dataset.")
     config["model"]["event_shape"] = list(data.event_shape)
     model = build_model(config, data.event_shape)
     if model.likelihood.support == "binary":
@@ -207,16 +214,33 @@ def instantiate(key: str, settings: Mapping[str, Any], **arguments: Any) -> Any:
     """
     import hydra
 
+    target = settings["_target_"]
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+    _require_importable(f"{key}._target_={target}", target)
     try:
         return hydra.utils.instantiate(settings, **arguments, _convert_="all")
     except hydra.errors.InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, ConfigError):
             raise cause from None
-        target = settings["_target_"]
         raise ConfigError(f"{key}._target_={target}: {type(cause).__name__}: {sentence(cause)}") from error
+
+
+def _require_importable(what: str, target: str) -> None:
+    module, _, name = target.rpartition(".")
+    try:
+        names = dir(importlib.import_module(module)) if module else []
+    except ModuleNotFoundError as error:
+        if error.name and module.startswith(error.name) and "." in module:
+            return  # the name of a class within a module, perhaps; instantiating it will tell
+        raise ConfigError(f"{what}: there is no module {error.name}.") from error
+    except Exception as error:
+        raise ConfigError(f"{what}: {type(error).__name__} in {module}: {sentence(error)}") from error
+    if name not in names:
+        raise ConfigError(
+            f"{what}: {module or 'a target without a module'} has no {name}{schema.suggestion(name, names)}"
+        )
 
 
 def set_precision(config: Config) -> None:
@@ -253,7 +277,8 @@ def sentence(error: BaseException) -> str:
         hint = schema.suggestion(choice, options)
         return f"{group}={choice}: there is no such choice{hint} Allowed: {', '.join(options)}."
     if found := re.search(r"Could not override '([^']+)'", text):
-        return f"{found[1]}: there is no such key{schema.suggestion(found[1], list(schema.RULES))}"
+        known = [*schema.RULES, *schema.COMPONENTS, *schema.CHOSEN]
+        return f"{found[1]}: there is no such key{schema.suggestion(found[1], known)}"
     if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
         return f"{found[1]}: holds several values; add -m to run one job for each, or brackets to give a list."
     if found := re.search(r"Error parsing override '([^']+)'|LexerNoViableAltException: (.*) \^", text):

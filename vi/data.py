@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import logging
 import os
 import zipfile
 import zlib
@@ -19,10 +20,13 @@ import tensorflow as tf
 from vi import random
 from vi.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
 DIRECTORY = "VI_DATA_DIR"
 """The environment variable that names the folder of the data where data.path is null."""
 
 PARTS = ("train", "validation", "test")
+ARRAYS = (*(f"{kind}_{part}" for kind in "xy" for part in PARTS), "weight_train")
 Binarization = Literal["none", "dynamic", "static"]
 
 
@@ -63,7 +67,7 @@ class Dataset:
             `weight_train`. Each is read when it is first needed, the test set only when it is asked for.
         source: the file, for error messages.
         validation: what to validate on: a fraction or a count of the training data, drawn by `seed`;
-            "given", the set's own `x_validation`; or "test".
+            "given", the set's own `x_validation`; or "test". None is "given" where there is one, else 0.1.
         scale: x is divided by it.
         binarization: "none"; "static", each element drawn once with its value as the probability of 1;
             "dynamic", drawn afresh each time it is seen.
@@ -77,7 +81,7 @@ class Dataset:
         self,
         arrays: Mapping[str, np.ndarray],
         source: str,
-        validation: float | int | Literal["given", "test"] = 0.1,
+        validation: float | int | Literal["given", "test"] | None = None,
         scale: float = 1.0,
         binarization: Binarization = "none",
         seed: int = 0,
@@ -85,6 +89,11 @@ class Dataset:
         self.source, self.binarization, self.seed = source, binarization, seed
         self._arrays, self._scale = arrays, float(scale)
         self.scale = 1.0 if binarization == "static" else self._scale
+        unread = [name for name in arrays if name not in ARRAYS]
+        if unread:
+            log.warning("%s: %s are not read; the names are %s.", source, ", ".join(unread), ", ".join(ARRAYS))
+        if validation is None:
+            validation = "given" if "x_validation" in arrays else 0.1
         train = self._open("train")
         if validation == "given":
             self.train, self.validation = train, self._open("validation", like=train)
@@ -140,7 +149,10 @@ class Dataset:
     def _require_unit_interval(self, name: str, x: np.ndarray, reason: str) -> None:
         if x.min() < 0 or x.max() > self._scale:
             self._refuse(
-                name, (x < 0) | (x > self._scale), x, f"lies outside [0, data.scale={self._scale:g}], {reason}"
+                name,
+                (x < 0) | (x > self._scale),
+                x,
+                f"lies outside [0, data.scale={self._scale:g}], {reason}; set data.scale",
             )
 
     def _hold_out(self, train: Split, validation: float | int) -> tuple[Split, Split]:

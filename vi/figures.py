@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 MANIFOLD_SIZE = 15
+MOST_CLASSES = 100
 
 COLUMN, PAGE = 3.4, 7.0  # widths in inches
 STYLE: dict[Any, Any] = (
@@ -54,9 +55,11 @@ def latent_space(path: Path, means: np.ndarray, labels: np.ndarray | None = None
     """Draws posterior means E[z|x] `[N, L]`, coloured by their labels `[N]` if there are any.
 
     Two dimensions are drawn as they are and more by their first two principal components. One is drawn as a
-    histogram for each label, all of the same height.
+    histogram for each label, all of the same height. More than a hundred classes are not coloured.
     """
     dimensions = means.shape[1]
+    if labels is not None and len(np.unique(labels)) > MOST_CLASSES:
+        labels = None
     with _figure(path, COLUMN, 0.9 * COLUMN) as figure:
         axes = figure.add_subplot(title=title, xlabel="$z_1$", ylabel="$z_2$")
         if dimensions == 1:
@@ -87,7 +90,7 @@ def manifold(path: Path, images: np.ndarray) -> None:
     names = [f"${value:.2f}$" for value in z]
     with _figure(path, COLUMN, COLUMN * images.shape[1] / images.shape[2]) as figure:
         axes = figure.add_subplot(xlabel="$z_1$", ylabel="$z_2$")
-        _tile(axes, images, columns=size)
+        _tile(axes, images, columns=size, gaps=images.shape[1] < 16)  # few pixels run into each other
         axes.set_xticks(ticks, labels=names)
         axes.set_yticks(ticks, labels=names)
 
@@ -104,6 +107,7 @@ def reconstructions(path: Path, x: np.ndarray, reconstruction: np.ndarray) -> No
         with _figure(path, tile * (n + 1), 2 * tile * x.shape[1] / x.shape[2]) as figure:
             axes = figure.add_subplot()
             _tile(axes, np.concatenate([x, reconstruction]), columns=n, gaps=True)
+            _bare(axes)
             axes.set_yticks([1, 0], labels=["data", "reconstruction"])
         return
     columns = min(n, 5)
@@ -133,7 +137,9 @@ def prior_samples(path: Path, x: np.ndarray) -> None:
     if x.ndim == 4:
         side = math.isqrt(len(x))
         with _figure(path, COLUMN, COLUMN * x.shape[1] / x.shape[2]) as figure:
-            _tile(figure.add_subplot(), x[: side**2], columns=side, gaps=True)
+            axes = figure.add_subplot()
+            _tile(axes, x[: side**2], columns=side, gaps=True)
+            _bare(axes)
         return
     quantiles = np.quantile(x.reshape(len(x), -1), [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
     feature = np.arange(1, quantiles.shape[1] + 1)
@@ -284,6 +290,10 @@ def _tile(axes: Axes, images: np.ndarray, columns: int, gaps: bool = False) -> N
     if gaps:
         axes.vlines(np.arange(1, columns) - 0.5, -0.5, rows - 0.5, color="white", linewidth=1.5)
         axes.hlines(np.arange(1, rows) - 0.5, -0.5, columns - 0.5, color="white", linewidth=1.5)
-        axes.set(xticks=[], yticks=[])
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
+
+
+def _bare(axes: Axes) -> None:
+    """Leaves nothing but what is drawn."""
+    axes.set(xticks=[], yticks=[])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)

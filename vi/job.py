@@ -101,7 +101,7 @@ def describe(model: Any, trainer: Trainer) -> str:
     lines: list[str] = []
     for network in (model.encoder, model.decoder):
         if hasattr(network, "summary"):
-            network.summary(print_fn=lines.append, line_length=88)
+            network.summary(print_fn=lines.append, line_length=78)
     parts = {"posterior": model.posterior, "likelihood": model.likelihood, "prior": model.prior}
     lines += [
         f"{name}: {type(part).__name__}, {_count(part.trainable_variables):,} parameters"
@@ -225,6 +225,7 @@ def _about(parts: Any, config: dict, jit: bool, trainer: Trainer) -> dict[str, A
         "name": config["name"],
         "seed": config["seed"],
         "estimator": type(parts.estimator).__name__,
+        "samples": parts.estimator.draws.posterior,
         "kind": parts.estimator.kind,
         "pseudo": config["pseudo"],
         "started": datetime.datetime.now().isoformat(timespec="seconds"),

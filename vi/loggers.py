@@ -152,11 +152,12 @@ class WandbLogger(Logger):
 
 
 def closing_table(console: rich.console.Console, summary: Mapping[str, Any], directory: Path) -> None:
-    """Prints the final numbers, where the pictures are, and what to type next."""
+    """Prints the final numbers, and where the pictures are."""
     best = summary["best"]
-    if directory.is_relative_to(Path.cwd()):
-        directory = directory.relative_to(Path.cwd())
-    table = rich.table.Table(title=f"{summary['name']}: {summary['estimator']}, best at step {best['step']:,}")
+    directory = _short(directory)
+    samples = f"{summary['samples']} sample{'s' if summary['samples'] > 1 else ''}"
+    title = f"{summary['name']}: {summary['estimator']}, {samples}, best at step {best['step']:,}"
+    table = rich.table.Table(title=title)
     table.add_column("number")
     table.add_column("value", justify="right")
     unit = "nats per datum, pseudo-likelihood" if summary["pseudo"] else "nats per datum"
@@ -169,15 +170,24 @@ def closing_table(console: rich.console.Console, summary: Mapping[str, Any], dir
     table.add_row("training examples a second", _count(summary["examples_per_second"]))
     table.add_row("seconds", f"{summary['seconds']:.0f}")
     console.print(table)
+    _print(console, f"Pictures: {directory / 'figures'}/  numbers: {directory / 'metrics.csv'}")
+
+
+def next_commands(console: rich.console.Console, directory: Path) -> None:
+    """Prints three commands worth typing after a run."""
     vi_train, python = _program("vi-train"), _program("python")
-    for line in (
-        f"Pictures: {directory / 'figures'}/  numbers: {directory / 'metrics.csv'}",
-        "Next:",
-        f"  {python} -c \"import vi; print(vi.load('{directory}').generate(3).shape)\"",
-        f"  {vi_train} estimator=multi_sample data.binarization=static trainer.epochs=300",
-        f"  {vi_train} -m estimator=analytic_kl,monte_carlo_kl trainer.epochs=300   # two runs, one after the other",
-    ):
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    _print(console, "Next:")
+    _print(console, f"  {python} -c \"import vi; print(vi.load('{_short(directory)}').generate(3).shape)\"")
+    _print(console, f"  {vi_train} estimator=multi_sample data.binarization=static trainer.epochs=300")
+    _print(console, f"  {vi_train} -m estimator=analytic_kl,monte_carlo_kl trainer.epochs=300  # two runs in turn")
+
+
+def _print(console: rich.console.Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _short(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _program(name: str) -> str:
@@ -185,7 +195,7 @@ def _program(name: str) -> str:
     program = Path(sys.executable).with_name(name)
     if shutil.which(name) == str(program) or not program.exists():
         return name
-    return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
+    return str(_short(program))
 
 
 def _count(value: float | None) -> str:

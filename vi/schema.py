@@ -108,7 +108,7 @@ RULES: dict[str, Rule] = {
     "model.latent_dim": integer(1),
     "model.output_bias": choice("zeros", "data_mean"),
     "data.path": either(TEXT, NOTHING),
-    "data.validation": VALIDATION,
+    "data.validation": either(VALIDATION, NOTHING),
     "data.binarization": choice("none", "dynamic", "static"),
     "data.scale": number(above=0),
     "data.seed": integer(0, 2**31 - 1),
@@ -162,6 +162,7 @@ OPTIMIZER_RULES: dict[str, Rule] = {
 for _name, _rule in OPTIMIZER_RULES.items():
     RULES |= {f"optimizer.{prefix}{_name}": _rule for prefix in ("", *(f"{group}." for group in GROUPS))}
 
+CHOSEN = ("trainer", "logger", "experiment", "debug")
 COMPONENTS = ("data", "encoder", "posterior", "decoder", "likelihood", "prior", "estimator", "optimizer")
 FILLED_IN = ("pseudo", "model.event_shape")
 

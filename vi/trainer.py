@@ -56,7 +56,9 @@ class Trainer:
     ):
         size = len(data.train)
         if batch_size > size:
-            raise ConfigError(f"trainer.batch_size={batch_size}: exceeds the {size} training data.")
+            raise ConfigError(
+                f"trainer.batch_size={batch_size}: exceeds the {size} training data that are not held out."
+            )
         self.model, self.estimator, self.data = model, estimator, data
         self.batch_size, self.size, self.seed, self.jit = batch_size, size, seed, jit
         self._beta, self._update_every = beta, dict(update_every or {})

@@ -56,7 +56,8 @@ class Estimator(abc.ABC):
 
         By default θ and φ descend −`bound`, in which the log prior and log posterior are weighted by β
         (`Particles.tempered`). This follows the path of z to φ, so it is refused for a posterior that is
-        not reparameterized.
+        not reparameterized. Losses of one's own weigh by β themselves, with `particles.tempered()` or with
+        `particles.kl_weight`; and return the same tensor twice, not two equal ones, where θ and φ share a loss.
 
         Args:
             particles: of one batch.
