@@ -32,15 +32,11 @@ def train() -> None:
     show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its own errors instead of exiting with them
     failures: list[Exception] = []
-    directories: list[Path] = []
 
     @hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name="train")
     def command(config: DictConfig) -> Any:
         try:
-            result = _job(config)
-            if HydraConfig.get().mode == RunMode.RUN:
-                directories.append(Path(HydraConfig.get().runtime.output_dir))
-            return result
+            return _job(config)
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:  # then a failed job is raised, and the others go on
                 job = HydraConfig.get().job
@@ -51,8 +47,6 @@ def train() -> None:
         command()
         if failures:
             raise failures[0]
-        if directories:
-            next_commands(rich.console.Console(), directories[0])
     except KeyboardInterrupt:
         print("vi-train: interrupted; the checkpoints of the last evaluation are kept.", file=sys.stderr)
         sys.exit(130)
@@ -82,6 +76,8 @@ def _job(config: DictConfig) -> Any:
         raise RunError(
             f"{type(error).__name__}: {first_line} (the traceback is in {directory / 'traceback.txt'})"
         ) from error
+    if HydraConfig.get().mode == RunMode.RUN:
+        next_commands(rich.console.Console(), directory)
     return summary["best"].get("validation/iw_bound")
 
 
