@@ -36,7 +36,9 @@ MAY_IMPORT = {
     "trainer": LEAVES | {"estimators"},
     "loop": LEAVES | {"trainer"},
     "job": LEAVES | {"figures", "loop", "checkpoint", "evaluate", "loggers", "trainer"},
-    "config": LEAVES | {"schema", "model", "networks", "data", "estimators", "checkpoint", "job"},
+    "config": LEAVES
+    | {"schema", "model", "networks", "data", "estimators", "checkpoint", "job"}
+    | {"likelihoods", "posteriors", "priors"},
     "cli": {"config", "errors", "loggers"},
     "__init__": {"config", "errors", "estimators", "model"},
 }

@@ -40,9 +40,10 @@ def test_a_step_can_be_written_again_and_rests_of_a_killed_process_are_removed(t
     checkpoints = Checkpoints(tmp_path, {"model": [variable]})
     checkpoints.save(1, {})
     (tmp_path / ".step_000000002.partial").mkdir()
+    (tmp_path / ".hidden").touch()
     variable.assign(2.0)
     checkpoints.save(1, {})
-    assert [path.name for path in tmp_path.iterdir()] == ["step_000000001"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "step_000000001"]
     variable.assign(3.0)
     checkpoints.restore("last")
     assert variable.numpy() == 2

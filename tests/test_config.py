@@ -161,6 +161,8 @@ WRONG = {
     "optimizer.beta_1=1": "optimizer.beta_1=1: must be a number of at least 0 and below 1.",
     "encoder.activation=rleu": "encoder.activation=rleu: must be a Keras activation, one of celu, elu, ",
     "seed=0,1": "seed=0,1: holds several values; add -m to run one job for each, or brackets to give a list.",
+    "~logger": "logger=null: must hold logger.wandb",
+    "~model": "model=null: must hold model.latent_dim, model.output_bias.",
     "name=a/b": "name=a/b: must be a name of letters, digits, hyphens, underscores and dots.",
 }
 
@@ -178,7 +180,7 @@ def test_a_mistake_in_a_component_of_ones_own_is_named_with_its_target():
         "my_missing.Thing": "estimator._target_=my_missing.Thing: there is no module my_missing.",
         "vi.estimators.AnalyticKl": "estimator._target_=vi.estimators.AnalyticKl: vi.estimators has no AnalyticKl; did",
         "Thing": "estimator._target_=Thing: ",
-        "fractions.Fraction": "estimator._target_=fractions.Fraction: TypeError",
+        "operator.add": "estimator._target_=operator.add: TypeError",
     }
     for target, message in cases.items():
         resolved = config.resolve(config.compose([*TINY, "estimator=custom", f"estimator._target_={target}"]))
@@ -189,7 +191,9 @@ def test_a_mistake_in_a_component_of_ones_own_is_named_with_its_target():
 
 def test_a_schedule_must_be_one():
     resolved = config.resolve(config.compose([*TINY, "trainer.beta={_target_: keras.optimizers.SGD}"]))
-    with pytest.raises(ConfigError, match=r"trainer\.beta\._target_=keras\.optimizers\.SGD: is no Keras schedule"):
+    with pytest.raises(
+        ConfigError, match=r"trainer\.beta\._target_=keras\.optimizers\.SGD: gives a SGD, but must give a .*Schedule"
+    ):
         config.build(resolved)
 
 
@@ -209,9 +213,12 @@ def test_labels_that_are_no_classes_and_very_few_data_do_not_fail_a_run(tmp_path
     assert names == {"latent_space", "reconstructions", "prior_samples", "curves"}
 
 
-def test_data_of_ones_own_must_be_a_dataset():
-    resolved = config.resolve(config.compose([*TINY, "data=custom", "data._target_=collections.OrderedDict"]))
-    with pytest.raises(ConfigError, match=r"data\._target_=collections\.OrderedDict: must return a vi\.data\.Dataset"):
+@pytest.mark.parametrize(("group", "kind"), [("data", "vi.data.Dataset"), ("optimizer", "Optimizer")])
+def test_components_of_ones_own_must_be_of_their_kind(group, kind):
+    resolved = config.resolve(config.compose([*TINY, f"{group}=custom", f"{group}._target_=collections.OrderedDict"]))
+    with pytest.raises(
+        ConfigError, match=rf"_target_=collections\.OrderedDict: gives a OrderedDict, but must .*{kind}"
+    ):
         config.build(resolved)
 
 
@@ -243,6 +250,10 @@ def test_train_and_load_give_the_model_back(tmp_path, monkeypatch):
         vi.load(run.directory, "newest")
     with pytest.raises(ConfigError, match=r"holds no config\.yaml"):
         vi.load(tmp_path)
+    for text, message in (("a: [", "is damaged"), ("", "is not the config of a run"), ("a: 1", "is not the config")):
+        (tmp_path / "config.yaml").write_text(text)
+        with pytest.raises(ConfigError, match=message):
+            vi.load(tmp_path)
 
 
 def test_the_number_of_steps_in_a_call_changes_no_result(tmp_path):

@@ -99,6 +99,8 @@ def test_static_binarization_draws_each_part_apart_and_takes_any_scale():
     p = 128 / 300
     assert agreement == pytest.approx(p**2 + (1 - p) ** 2, abs=4 * 0.5 / np.sqrt(grey.size))
     assert dataset.scale == 1
+    small = Dataset({"x_train": grey / 512}, "file", scale=0.5, binarization="static")
+    small.require_unit_interval("as Bernoulli needs")
 
 
 @pytest.mark.parametrize(("binarization", "binary"), [("none", False), ("static", True), ("dynamic", True)])

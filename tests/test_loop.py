@@ -130,6 +130,13 @@ def test_a_warm_up_that_does_not_end_is_said(caplog):
     assert warnings(4) == ""
 
 
+def test_a_warm_up_that_early_stopping_cuts_off_is_said(caplog):
+    beta = keras.optimizers.schedules.PolynomialDecay(0.0, 4, 1.0)
+    trainer = make_trainer(MonteCarloKL(1), batch_size=30, beta=beta)
+    fit(trainer, [2.0, 1.0, 1.0, 1.0, 1.0, 1.0], epochs=6, patience=1)
+    assert "trainer.beta does not end within this run: beta is 0.25 at the last step, 1" in caplog.text
+
+
 def test_a_number_that_is_not_finite_stops_the_run_with_its_step_and_the_last_checkpoint():
     trainer = make_trainer(optimizer=lambda: keras.optimizers.SGD(1e6))
     with pytest.raises(

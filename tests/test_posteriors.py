@@ -110,7 +110,8 @@ def test_a_stopped_copy_stops_weights_beside_the_head_too(jit):
         with tf.GradientTape() as tape:
             tape.watch(z)
             q = family(tf.ones([models.B, 4]))
-            value = (q.stopped() if stop else q).log_prob(z)
+            q = q.stopped() if stop else q
+            value = q.log_prob(z)
         return value, *tape.gradient(value, [family.shift.value, z], unconnected_gradients="zero")
 
     (value, to_shift, to_z), (plain, to_shift_plain, _) = gradients(True), gradients(False)
@@ -119,6 +120,9 @@ def test_a_stopped_copy_stops_weights_beside_the_head_too(jit):
     assert np.abs(to_shift).max() == 0
     assert np.abs(to_shift_plain).min() > 0
     assert np.abs(to_z).min() > 0
+    with tf.GradientTape() as tape:
+        kl = q.stopped().kl(StandardNormal(models.L))
+    assert tape.gradient(kl, family.shift.value) is None
 
 
 def test_a_mean_without_closed_form_is_a_sample_mean():

@@ -283,6 +283,20 @@ def test_a_bound_of_the_wrong_shape_is_refused_beside_losses_of_its_own():
         make_trainer(Wrong(3))
 
 
+def test_losses_and_variables_of_other_kinds_are_refused():
+    class Pair(IWAE):
+        def losses(self, particles, step):
+            return -self.bound(particles), -self.bound(particles)
+
+    class Plain(IWAE):
+        auxiliary_variables = (tf.Variable(0.0),)
+
+    with pytest.raises(ConfigError, match=r"estimator=Pair: losses must return a vi\.types\.Losses"):
+        make_trainer(Pair(2))
+    with pytest.raises(ConfigError, match="estimator=Plain: auxiliary_variables must be Keras variables"):
+        make_trainer(Plain(2))
+
+
 def test_out_of_memory_is_a_sentence_with_the_batch_size_and_the_samples():
     with pytest.raises(RunError, match=r"out of memory .*trainer.batch_size=30 and 2000000000 samples"):
         make_trainer(MonteCarloKL(2_000_000_000), batch_size=30, jit=False).run(1)

@@ -39,7 +39,7 @@ class Checkpoints:
         kind = "best" if best else "step"
         target = self.directory / f"{kind}_{step:09d}"
         partial, replaced = (self.directory / f".{target.name}.{kind}" for kind in ("partial", "replaced"))
-        for rest in self.directory.glob(".*"):  # of a process that was killed
+        for rest in (*self.directory.glob(".*.partial"), *self.directory.glob(".*.replaced")):  # of a killed process
             shutil.rmtree(rest)
         partial.mkdir(parents=True)
         self._checkpoint.write(str(partial / "variables"))

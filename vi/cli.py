@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -14,14 +15,14 @@ from typing import Any
 import hydra
 import rich.console
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
 from vi.config import conf_directory, resolve, run, sentence
 from vi.errors import ConfigError, RunError
 from vi.loggers import next_commands
+
+log = logging.getLogger(__name__)
 
 
 def train() -> None:
@@ -40,7 +41,9 @@ def train() -> None:
         except Exception as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:  # then a failed job is raised, and the others go on
                 job = HydraConfig.get().job
-                raise RunError(f"job {job.num} ({job.override_dirname}): {sentence(error)}") from error
+                failure = RunError(f"job {job.num} ({job.override_dirname}): {sentence(error)}")
+                log.error("vi-train: %s", failure)
+                raise failure from error
             failures.append(error)
 
     try:
@@ -48,13 +51,13 @@ def train() -> None:
         if failures:
             raise failures[0]
     except KeyboardInterrupt:
-        print("vi-train: interrupted; the checkpoints of the last evaluation are kept.", file=sys.stderr)
+        print("vi-train: interrupted; what was written so far is kept.", file=sys.stderr)
         sys.exit(130)
     except Exception as error:
         if show_traceback:
             raise
         print(f"vi-train: {sentence(error)}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, ConfigError | HydraException | OmegaConfBaseException) else 1)
+        sys.exit(1 if isinstance(error, RunError) else 2)
 
 
 def _job(config: DictConfig) -> Any:

@@ -89,13 +89,19 @@ def load(run_dir: str | Path, checkpoint: Literal["best", "last"] = "best") -> L
         ConfigError: the directory holds no run, or no such checkpoint.
     """
     from omegaconf import OmegaConf
+    from yaml import YAMLError
 
     from vi.checkpoint import Checkpoints
 
     file = Path(run_dir) / "config.yaml"
     if not file.is_file():
         raise ConfigError(f"{run_dir}: holds no config.yaml, so it is not the directory of a run.")
-    config: Any = OmegaConf.to_container(OmegaConf.load(file))
+    try:
+        config: Any = OmegaConf.to_container(OmegaConf.load(file))
+    except (YAMLError, OSError) as error:
+        raise ConfigError(f"{file}: is damaged: {sentence(error)}.") from None
+    if not isinstance(config, dict) or not {"model", "trainer", *schema.COMPONENTS} <= set(config):
+        raise ConfigError(f"{file}: is not the config of a run.")
     set_precision(config)
     model = build_model(config, tuple(config["model"]["event_shape"]))
     Checkpoints(Path(run_dir) / "checkpoints", {"model": model.variables}).restore(checkpoint)
@@ -156,12 +162,11 @@ def build(config: Config) -> Parts:
     import keras
 
     from vi.data import Dataset
+    from vi.estimators import Estimator
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(config["seed"])
-    data = instantiate("data", config["data"])
-    if not isinstance(data, Dataset):
-        raise ConfigError(f"data._target_={config['data']['_target_']}: must return a vi.data.Dataset.")
+    data = instantiate("data", config["data"], Dataset)
     config["model"]["event_shape"] = list(data.event_shape)
     model = build_model(config, data.event_shape)
     if model.likelihood.support == "binary":
@@ -171,46 +176,51 @@ def build(config: Config) -> Parts:
         from vi.networks import set_output_bias
 
         set_output_bias(model.decoder, model.likelihood.initial_output(data.mean))
-    estimator = instantiate("estimator", config["estimator"])
+    estimator = instantiate("estimator", config["estimator"], Estimator)
     estimator.build(data.event_shape, config["model"]["latent_dim"])
     beta = config["trainer"]["beta"]
     if isinstance(beta, Mapping):
-        beta = instantiate("trainer.beta", beta)
-        if not isinstance(beta, keras.optimizers.schedules.LearningRateSchedule):
-            raise ConfigError(f"trainer.beta._target_={config['trainer']['beta']['_target_']}: is no Keras schedule.")
+        beta = instantiate("trainer.beta", beta, keras.optimizers.schedules.LearningRateSchedule)
     return Parts(data, model, estimator, build_optimizers(config["optimizer"]), beta)
 
 
 def build_model(config: Config, event_shape: tuple[int, ...]) -> LatentVariableModel:
     """The model of a config, with initial weights."""
-    from vi.model import LatentVariableModel
+    import keras
 
-    latent_dim = config["model"]["latent_dim"]
-    likelihood = instantiate("likelihood", config["likelihood"], event_shape=event_shape)
+    from vi.likelihoods import Likelihood
+    from vi.model import LatentVariableModel
+    from vi.posteriors import Posterior
+    from vi.priors import Prior
+
+    latent = {"latent_dim": config["model"]["latent_dim"]}
+    likelihood = instantiate("likelihood", config["likelihood"], Likelihood, event_shape=event_shape)
+    outputs = likelihood.outputs(event_shape)
     return LatentVariableModel(
-        encoder=instantiate("encoder", config["encoder"], event_shape=event_shape),
-        posterior=instantiate("posterior", config["posterior"], latent_dim=latent_dim),
-        decoder=instantiate(
-            "decoder", config["decoder"], latent_dim=latent_dim, outputs=likelihood.outputs(event_shape)
-        ),
+        encoder=instantiate("encoder", config["encoder"], keras.Layer, event_shape=event_shape),
+        posterior=instantiate("posterior", config["posterior"], Posterior, **latent),
+        decoder=instantiate("decoder", config["decoder"], keras.Layer, outputs=outputs, **latent),
         likelihood=likelihood,
-        prior=instantiate("prior", config["prior"], latent_dim=latent_dim),
+        prior=instantiate("prior", config["prior"], Prior, **latent),
     )
 
 
 def build_optimizers(settings: Config) -> dict[str, Any]:
     """An optimizer for each parameter group: the common settings, overlaid by the group's own."""
+    import keras
+
     common = {name: value for name, value in settings.items() if name not in schema.GROUPS}
     return {
-        group: instantiate(f"optimizer.{group}", {**common, **(settings.get(group) or {})}) for group in schema.GROUPS
+        group: instantiate(f"optimizer.{group}", {**common, **(settings.get(group) or {})}, keras.optimizers.Optimizer)
+        for group in schema.GROUPS
     }
 
 
-def instantiate(key: str, settings: Mapping[str, Any], **arguments: Any) -> Any:
-    """Calls the `_target_` of `settings`; the current directory is importable.
+def instantiate(key: str, settings: Mapping[str, Any], kind: type, **arguments: Any) -> Any:
+    """Calls the `_target_` of `settings`, which must give a `kind`; the current directory is importable.
 
     Raises:
-        ConfigError: there is no such target, or the call failed.
+        ConfigError: there is no such target, the call failed, or it gave something else.
     """
     import hydra
 
@@ -219,12 +229,18 @@ def instantiate(key: str, settings: Mapping[str, Any], **arguments: Any) -> Any:
         sys.path.append(os.getcwd())
     _require_importable(f"{key}._target_={target}", target)
     try:
-        return hydra.utils.instantiate(settings, **arguments, _convert_="all")
+        component = hydra.utils.instantiate(settings, **arguments, _convert_="all")
     except hydra.errors.InstantiationException as error:
         cause = error.__cause__ or error
         if isinstance(cause, ConfigError):
             raise cause from None
         raise ConfigError(f"{key}._target_={target}: {type(cause).__name__}: {sentence(cause)}") from error
+    if not isinstance(component, kind):
+        found = type(component).__name__
+        raise ConfigError(
+            f"{key}._target_={target}: gives a {found}, but must give a {kind.__module__}.{kind.__name__}."
+        )
+    return component
 
 
 def _require_importable(what: str, target: str) -> None:

@@ -117,7 +117,7 @@ class Dataset:
         """Whether all that the model sees is 0 or 1."""
         if self.binarization != "none":
             return True
-        return all(np.isin(np.unique(s.x), (0, self.scale)).all() for s in (self.train, self.validation))
+        return all(((s.x == 0) | (s.x == self.scale)).all() for s in (self.train, self.validation))
 
     @functools.cached_property
     def hash(self) -> str:
@@ -143,6 +143,8 @@ class Dataset:
 
     def require_unit_interval(self, reason: str) -> None:
         """Raises ConfigError, with `reason`, unless all scaled data lie in [0, 1]."""
+        if self.binarization != "none":
+            return  # seen to when it was opened
         for name, split in (("x_train", self.train), ("x_validation", self.validation)):
             self._require_unit_interval(name, split.x, reason)
 
@@ -295,13 +297,14 @@ def _keras_images(name: str, path: str | None, **options) -> Dataset:
 
 
 def _find(name: str, file_name: str, path: str | None) -> Path:
+    key = "data.path" if path else DIRECTORY
     path = path or os.environ.get(DIRECTORY)
     if not path:
         raise ConfigError(f"data={name}: set data.path or {DIRECTORY} to a folder that holds {file_name}.")
     file = Path(path).expanduser()
     file = file / file_name if file.is_dir() else file
     if not file.is_file():
-        raise ConfigError(f"data.path={path}: holds no {file_name}, which data={name} needs.")
+        raise ConfigError(f"{key}={path}: holds no {file_name}, which data={name} needs.")
     return file
 
 

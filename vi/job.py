@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from vi import figures, loop, random
 from vi.checkpoint import Checkpoints
+from vi.errors import RunError
 from vi.evaluate import Evaluator, knn_accuracy
 from vi.loggers import Console, Logger, MetricsFile, WandbLogger, closing_table
 from vi.trainer import Trainer
@@ -76,9 +77,9 @@ def run_job(parts: Any, config: dict, directory: Path, save_config: Callable[[di
         summary |= {"status": "failed", "error": " ".join(str(error).split())}
         raise
     finally:
-        _write_summary(summary, directory)
         for logger in loggers:
             logger.finish(summary)
+        _write_summary(summary, directory)
     closing_table(console, summary, directory)
     return summary
 
@@ -206,6 +207,9 @@ def _train(parts: Any, trainer: Trainer, settings: dict, directory: Path, logger
     if progress.best_step != progress.step:
         checkpoints.restore("best")
         best = validate(size=None)
+    for name, value in (*final.items(), *best.items()):
+        if not math.isfinite(value):
+            raise RunError(f"{name} on all validation data is not finite after {progress.step} steps.")
     train_means, means = evaluator.means(data.train), evaluator.means(data.validation)
     return {
         "step": progress.step,

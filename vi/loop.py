@@ -118,6 +118,7 @@ def fit(
         for logger in loggers:
             logger.log(row)
         if patience is not None and progress.stale >= patience:
+            _warn_of_unfinished_schedule(trainer, progress.step)
             log.info("Stopped early: %s has not improved for %d evaluations.", monitor, patience)
             break
     return progress

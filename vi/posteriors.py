@@ -89,7 +89,10 @@ class ConditionalPosterior:
 
     @property
     def distribution(self) -> tfd.Distribution:
-        """As a distribution of TensorFlow Probability, of batch `[B, 1]` and event `[L]`."""
+        """As a distribution of TensorFlow Probability, of batch `[B, 1]` and event `[L]`.
+
+        It reads weights beside the parameters, as those of a flow, as they are: only the methods here stop them.
+        """
         return self.family.distribution(**self.parameters)
 
     def sample(self, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
@@ -117,9 +120,10 @@ class ConditionalPosterior:
         Raises:
             ConfigError: this pair has no closed form.
         """
-        if self._factors(prior) is not None:
-            return tf.reduce_sum(self.kl_per_dimension(prior), axis=-1)
-        return tf.squeeze(self._closed_form(self.distribution, prior.distribution, prior), axis=1)
+        with self._weights():
+            if self._factors(prior) is not None:
+                return tf.reduce_sum(self.kl_per_dimension(prior), axis=-1)
+            return tf.squeeze(self._closed_form(self.distribution, prior.distribution, prior), axis=1)
 
     def kl_per_dimension(self, prior: Prior) -> tf.Tensor:
         """KL(q(z|x) ‖ p(z)) of each latent dimension in closed form, `[B, L]`.
@@ -127,10 +131,13 @@ class ConditionalPosterior:
         Raises:
             ConfigError: one of the two does not factorize, or this pair has no closed form.
         """
-        factors = self._factors(prior)
-        if factors is None:
-            raise ConfigError(f"the KL of {self.name} to {type(prior).__name__} does not split into latent dimensions.")
-        return tf.squeeze(self._closed_form(*factors, prior), axis=1)
+        with self._weights():
+            factors = self._factors(prior)
+            if factors is None:
+                raise ConfigError(
+                    f"the KL of {self.name} to {type(prior).__name__} does not split into latent dimensions."
+                )
+            return tf.squeeze(self._closed_form(*factors, prior), axis=1)
 
     def stopped(self) -> ConditionalPosterior:
         """The same q(z|x) whose weights and features pass no gradient to φ; z still does."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -169,6 +168,10 @@ FILLED_IN = ("pseudo", "model.event_shape")
 
 def check(config: Mapping[str, Any]) -> None:
     """Raises ConfigError for the first key or value that is not allowed; components of a user's own are not read."""
+    for section in ("model", "trainer", "logger"):
+        if not isinstance(config.get(section), Mapping):
+            keys = ", ".join(key for key in RULES if key.startswith(f"{section}."))
+            raise ConfigError(f"{section}={show(config.get(section))}: must hold {keys}.")
     for component in COMPONENTS:
         settings = config.get(component)
         if not isinstance(settings, Mapping):
@@ -193,7 +196,7 @@ def check(config: Mapping[str, Any]) -> None:
         if ours and rule is not None and not rule.test(value):
             raise ConfigError(f"{key}={show(value)}: must be {rule.allowed}.")
     for key in RULES:
-        if key.split(".")[0] not in (*COMPONENTS, "logger") and key not in found:
+        if key.split(".")[0] not in COMPONENTS and not key.startswith("logger.wandb") and key not in found:
             raise ConfigError(f"{key} is not set: must be {RULES[key].allowed}.")
 
 
@@ -219,4 +222,4 @@ def suggestion(wrong: str, allowed: Sequence[str]) -> str:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")

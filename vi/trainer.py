@@ -67,6 +67,12 @@ class Trainer:
             with self._memory():
                 self._noise_table = self._draw_noise(tf.range(size), 0)
         groups = (model.generative_variables, model.inference_variables, list(estimator.auxiliary_variables))
+        for variable in estimator.auxiliary_variables:
+            if not isinstance(variable, keras.Variable):
+                raise ConfigError(
+                    f"estimator={type(estimator).__name__}: auxiliary_variables must be Keras variables, not "
+                    f"{type(variable).__name__}."
+                )
         self.variables = {name: group for name, group in zip(GROUPS, groups, strict=True) if group}
         self.optimizers = {name: optimizers[name] for name in self.variables}
         for name, optimizer in self.optimizers.items():
@@ -102,6 +108,8 @@ class Trainer:
         with tf.GradientTape(persistent=True) as tape:
             particles = self.model.particles(x, noise, self.beta(step))
             losses = self.estimator.losses(particles, step)
+            if not isinstance(losses, Losses):
+                raise ConfigError(f"estimator={type(self.estimator).__name__}: losses must return a vi.types.Losses.")
             means = self._means(losses, index)
         gradients = take_gradients(tape, means, self.variables)
         return gradients, self._metrics(particles, means, gradients)

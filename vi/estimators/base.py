@@ -75,7 +75,7 @@ class Estimator(abc.ABC):
 
     @property
     def auxiliary_variables(self) -> Sequence[Any]:
-        """The variables ψ of those networks, trained by `Losses.auxiliary`."""
+        """The Keras variables ψ of those networks, trained by `Losses.auxiliary`."""
         return ()
 
 
