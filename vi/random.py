@@ -48,10 +48,16 @@ def fold(seed: tf.Tensor, data: int | str | tf.Tensor) -> tf.Tensor:
 
 
 def normal(shape: Sequence[int], seed: tf.Tensor, dtype: str) -> tf.Tensor:
-    """Standard normal numbers: the normal quantiles of uniform ones, √2 erf⁻¹(2u − 1)."""
-    word, unused, half = _WORDS[dtype]
-    integers = tf.bitwise.right_shift(_integers(shape, seed, word), tf.constant(unused, word))
-    return math.sqrt(2.0) * tf.math.erfinv((tf.cast(integers, dtype) + 0.5) / half)  # never erf⁻¹(±1)
+    """Standard normal numbers: the normal quantiles of uniform ones."""
+    word, unused, _ = _WORDS[dtype]
+    return normal_quantile(tf.bitwise.right_shift(_integers(shape, seed, word), tf.constant(unused, word)), dtype)
+
+
+def normal_quantile(integers: tf.Tensor, dtype: str) -> tf.Tensor:
+    """√2 erf⁻¹(u) for u the middle of the interval of (−1, 1) that an integer stands for; finite for all of them."""
+    u = (tf.cast(integers, dtype) + 0.5) / _WORDS[dtype][2]
+    lower = math.sqrt(2.0) * tf.math.erfinv(-tf.abs(u))  # without XLA, the upper tail is inexact, and its end infinite
+    return tf.where(u < 0, lower, -lower)
 
 
 def uniform(shape: Sequence[int], seed: tf.Tensor, dtype: str) -> tf.Tensor:

@@ -74,6 +74,8 @@ def vi_pass(settings: dict, jit: bool) -> Callable[[], None]:
 
     def run() -> None:
         trainer.run(steps)
+        if name := trainer.first_not_finite():
+            raise SystemExit(f"{name} is not finite, so the pass ended early.")
         trainer.averages()
 
     return run
