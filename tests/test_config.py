@@ -202,9 +202,10 @@ def test_the_schema_knows_the_activations_of_keras():
     assert set(schema.ACTIVATIONS) == names - {"get", "serialize", "deserialize"}
 
 
-@pytest.mark.parametrize(("labels", "count"), [(np.linspace(0, 1, 30), 30), (np.arange(6), 6)])
-def test_labels_that_are_no_classes_and_very_few_data_do_not_fail_a_run(tmp_path, labels, count):
-    np.savez(tmp_path / "own.npz", x_train=np.random.default_rng(0).standard_normal((count, 12)), y_train=labels)
+@pytest.mark.parametrize(("labels", "count"), [(np.linspace(0, 1, 30), 30), (np.arange(6), 6), (None, 30)])
+def test_labels_that_are_absent_or_no_classes_and_very_few_data_do_not_fail_a_run(tmp_path, labels, count):
+    arrays = {"x_train": np.random.default_rng(0).standard_normal((count, 12)), "y_train": labels}
+    np.savez(tmp_path / "own.npz", **{name: array for name, array in arrays.items() if array is not None})
     own = ["data=arrays", f"data.path={tmp_path / 'own.npz'}", "data.validation=3", "likelihood=gaussian"]
     run = vi.train([*TINY, *own, "trainer.batch_size=3", "model.latent_dim=3"], directory=tmp_path / "run")
     assert run.summary["status"] == "finished"

@@ -38,7 +38,7 @@ class Checkpoints:
         """Writes the variables and `state`, as one of the last two or as the best, and removes what it replaces."""
         kind = "best" if best else "step"
         target = self.directory / f"{kind}_{step:09d}"
-        partial, replaced = (self.directory / f".{target.name}.{kind}" for kind in ("partial", "replaced"))
+        partial, replaced = (self.directory / f".{target.name}.{ending}" for ending in ("partial", "replaced"))
         for rest in (*self.directory.glob(".*.partial"), *self.directory.glob(".*.replaced")):  # of a killed process
             shutil.rmtree(rest)
         partial.mkdir(parents=True)

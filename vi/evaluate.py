@@ -108,10 +108,10 @@ class Evaluator:
 def knn_accuracy(train_means, train_labels, means, labels, neighbours: int = 10) -> float | None:
     """The accuracy of a k-nearest-neighbours classifier of labels, fitted on the posterior means of training data.
 
-    None where labels are missing or no whole numbers, or there are fewer training data than neighbours.
+    None where the labels are no whole numbers, or there are fewer training data than neighbours.
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    if train_labels is None or labels is None or train_labels.dtype.kind not in "iu" or len(train_means) < neighbours:
+    if train_labels.dtype.kind not in "iu" or len(train_means) < neighbours:
         return None
     return float(KNeighborsClassifier(neighbours).fit(train_means, train_labels).score(means, labels))

@@ -77,9 +77,11 @@ def run_job(parts: Any, config: dict, directory: Path, save_config: Callable[[di
         summary |= {"status": "failed", "error": " ".join(str(error).split())}
         raise
     finally:
-        for logger in loggers:
-            logger.finish(summary)
-        _write_summary(summary, directory)
+        try:
+            _write_summary(summary, directory)
+        finally:
+            for logger in loggers:
+                logger.finish(summary)
     closing_table(console, summary, directory)
     return summary
 
@@ -210,7 +212,10 @@ def _train(parts: Any, trainer: Trainer, settings: dict, directory: Path, logger
     for name, value in (*final.items(), *best.items()):
         if not math.isfinite(value):
             raise RunError(f"{name} on all validation data is not finite after {progress.step} steps.")
-    train_means, means = evaluator.means(data.train), evaluator.means(data.validation)
+    accuracy = None
+    if data.train.y is not None and data.validation.y is not None:
+        train_means, means = evaluator.means(data.train), evaluator.means(data.validation)
+        accuracy = knn_accuracy(train_means, data.train.y, means, data.validation.y)
     return {
         "step": progress.step,
         "epoch": progress.epoch,
@@ -218,7 +223,7 @@ def _train(parts: Any, trainer: Trainer, settings: dict, directory: Path, logger
         "examples_per_second": progress.examples_per_second,
         "final": final,
         "best": {"step": progress.best_step, **best},
-        "knn_accuracy": knn_accuracy(train_means, data.train.y, means, data.validation.y),
+        "knn_accuracy": accuracy,
     }
 
 
