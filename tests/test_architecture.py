@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "priors": LEAVES,
     "model": LEAVES | {"networks", "posteriors", "likelihoods", "priors"},
     "data": LEAVES,
+    "directory": {"errors"},
     "checkpoint": LEAVES,
     "loggers": LEAVES,
     "figures": LEAVES,
@@ -47,7 +48,8 @@ ONLY = {
     "omegaconf": {"config", "cli"},
     "wandb": {"loggers"},
     "matplotlib": {"figures"},
-    "tensorflow": set(MAY_IMPORT) - {"errors", "schema", "config", "__init__", "loop", "loggers", "figures"},
+    "tensorflow": set(MAY_IMPORT)
+    - {"errors", "schema", "directory", "config", "__init__", "loop", "loggers", "figures"},
 }
 
 
