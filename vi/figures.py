@@ -7,9 +7,11 @@ display and may happen in a thread.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
+import textwrap
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -21,6 +23,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 MANIFOLD_SIZE = 15
@@ -37,6 +40,12 @@ BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe and Ito's
 CLASSES = [  # Paul Tol's muted scheme, safe for the colour-blind
     *["#332288", "#88CCEE", "#CC6677", "#117733", "#DDCC77"],
     *["#AA4499", "#44AA99", "#882255", "#999933", "#AAAAAA"],
+]
+# For curves of many settings: bright on white and on black, and told apart by markers when colours come again.
+LOOKS = [
+    (colour, marker)
+    for marker in ("", "o", "s")
+    for colour in (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's
 ]
 
 TRAIN = {"label": "train", "color": ORANGE, "linestyle": "--"}
@@ -182,6 +191,59 @@ def curves(path: Path, metrics: pd.DataFrame) -> None:
             figure.legend(handles=list(legend.values()), loc="outside upper center", ncols=3)
 
 
+def comparison(path: Path, curves: pd.DataFrame, metrics: Sequence[str], notes: Sequence[str] = ()) -> None:
+    """Draws learning curves of several settings against epochs and against seconds, a row of panels per metric.
+
+    Args:
+        path: of the picture.
+        curves: a row per point: its `setting`, its `run`, empty for a mean over seeds, which is drawn with its
+            `<metric> standard error` as a band, else a single run's, drawn dashed; `epoch`, `seconds`, the metrics.
+        metrics: the columns to draw.
+        notes: sentences to stand above.
+    """
+    looks = dict(zip(curves["setting"].unique(), itertools.cycle(LOOKS), strict=False))
+    labels = [textwrap.fill(str(setting), 110).replace("$", r"\$") for setting in looks]
+    columns = max(1, min(4, 124 // max((len(label) + 8 for label in labels), default=124)))
+    lines = ["Means over seeds ± standard error over seeds; runs that have not finished are dashed.", *notes]
+    heading = "\n".join(textwrap.fill(line, 125) for line in lines)
+    rows = math.ceil(len(labels) / columns) + heading.count("\n") + sum(label.count("\n") for label in labels)
+    with _figure(path, PAGE, 2.4 * max(len(metrics), 1) + 0.15 * rows + 0.2) as figure:
+        figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
+        panels = figure.subplots(max(len(metrics), 1), 2, sharex="col", sharey="row", squeeze=False)
+        for (by_epoch, by_seconds), metric in zip(panels, metrics, strict=False):
+            by_epoch.set_ylabel(f"{metric}\nin nats per datum")
+            for (setting, run), line in curves.dropna(subset=metric).groupby(["setting", "run"], observed=True):
+                for axes, x in ((by_epoch, "epoch"), (by_seconds, "seconds")):
+                    _draw_line(axes, line[x], line[metric], line[f"{metric} standard error"], looks[setting], bool(run))
+            if limits := focus(curves, metric):
+                by_epoch.set_ylim(limits)
+        panels[-1, 0].set_xlabel("epoch")
+        panels[-1, 1].set_xlabel("seconds, mean over seeds")
+        if not metrics:
+            panels[0, 0].text(0.5, 0.5, "no curves yet", color="0.4", ha="center", transform=panels[0, 0].transAxes)
+        handles = [Line2D([], [], linewidth=1.2, markersize=3, color=c, marker=m) for c, m in looks.values()]
+        if handles:
+            figure.legend(handles, labels, loc="outside lower left", ncols=columns, handlelength=1.6)
+
+
+def focus(curves: pd.DataFrame, metric: str) -> tuple[float, float] | None:
+    """The limits of a metric that show what follows the first tenth of the epochs, if that would be squashed.
+
+    The curves are those of `comparison`. Unfinished runs count where nothing else is there to be shown.
+    """
+    curves = curves.dropna(subset=metric)
+    curves = curves[curves["run"] == ""] if (curves["run"] == "").any() else curves
+    epochs = curves.groupby(["setting", "run"], observed=True)["epoch"]
+    start, end = epochs.transform("min"), epochs.transform("max")
+    late = curves.loc[curves["epoch"] > start + (end - start) / 10, metric]
+    if len(late) < 4:
+        return None
+    height = late.max() - late.min()
+    if not 0 < 2 * height < curves[metric].max() - curves[metric].min():
+        return None
+    return late.min() - 0.1 * height, late.max() + 0.1 * height
+
+
 @contextlib.contextmanager
 def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
     """A figure, in inches, that is written once it is drawn."""
@@ -189,6 +251,21 @@ def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         figure.savefig(path, format="png")
+
+
+def _draw_line(axes: Axes, x: pd.Series, y: pd.Series, error: pd.Series, look: tuple[str, str], single: bool) -> None:
+    colour, marker = look
+    axes.plot(
+        x,
+        y,
+        color=colour,
+        linestyle="--" if single else "-",
+        linewidth=0.9 if single else 1.2,
+        marker="" if single and len(x) > 10 else marker or ("o" if len(x) <= 10 else ""),
+        markevery=math.ceil(len(x) / 8),
+        markersize=3,
+    )
+    axes.fill_between(x, y - error, y + error, color=colour, alpha=0.2, linewidth=0)
 
 
 def _principal_components(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
