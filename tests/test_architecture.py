@@ -40,6 +40,7 @@ MAY_IMPORT = {
     "config": LEAVES
     | {"schema", "model", "networks", "data", "estimators", "checkpoint", "job"}
     | {"likelihoods", "posteriors", "priors"},
+    "compare": {"errors", "directory", "schema", "figures"},
     "cli": {"config", "errors", "loggers"},
     "__init__": {"config", "errors", "estimators", "model"},
 }
@@ -48,8 +49,9 @@ ONLY = {
     "omegaconf": {"config", "cli"},
     "wandb": {"loggers"},
     "matplotlib": {"figures"},
+    "plotly": {"compare"},
     "tensorflow": set(MAY_IMPORT)
-    - {"errors", "schema", "directory", "config", "__init__", "loop", "loggers", "figures"},
+    - {"errors", "schema", "directory", "config", "__init__", "loop", "loggers", "figures", "compare"},
 }
 
 

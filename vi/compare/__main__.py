@@ -1,0 +1,5 @@
+"""`python -m vi.compare` is `vi-compare`."""
+
+from vi.compare.command import main
+
+main()
