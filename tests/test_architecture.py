@@ -30,28 +30,36 @@ MAY_IMPORT = {
     "model": LEAVES | {"networks", "posteriors", "likelihoods", "priors"},
     "data": LEAVES,
     "directory": {"errors"},
+    "interruption": {"errors"},
     "checkpoint": LEAVES,
-    "loggers": LEAVES,
+    "loggers": LEAVES | {"directory"},
+    "dashboard": LEAVES | {"loggers"},
     "figures": LEAVES,
     "evaluate": LEAVES | {"estimators"},
     "trainer": LEAVES | {"estimators"},
     "loop": LEAVES | {"trainer"},
-    "job": LEAVES | {"figures", "loop", "checkpoint", "evaluate", "loggers", "trainer"},
+    "nonfinite": LEAVES | {"checkpoint", "estimators", "trainer"},
+    "pictures": LEAVES | {"evaluate", "figures"},
+    "job": LEAVES
+    | {"checkpoint", "dashboard", "directory", "evaluate", "interruption", "loggers", "loop", "nonfinite", "pictures"}
+    | {"trainer"},
     "config": LEAVES
-    | {"schema", "model", "networks", "data", "estimators", "checkpoint", "job"}
+    | {"schema", "directory", "model", "networks", "data", "estimators"}
     | {"likelihoods", "posteriors", "priors"},
+    "runs": {"errors", "config", "job", "checkpoint", "nonfinite"},
     "compare": {"errors", "directory", "schema", "figures"},
-    "cli": {"config", "errors", "loggers"},
+    "cli": {"config", "directory", "errors", "job", "loggers", "runs"},
     "__init__": {"config", "errors", "estimators", "model"},
 }
 ONLY = {
     "hydra": {"config", "cli"},
     "omegaconf": {"config", "cli"},
-    "wandb": {"loggers"},
+    "wandb": {"dashboard"},
     "matplotlib": {"figures"},
     "plotly": {"compare"},
     "tensorflow": set(MAY_IMPORT)
-    - {"errors", "schema", "directory", "config", "__init__", "loop", "loggers", "figures", "compare"},
+    - {"errors", "schema", "directory", "interruption", "config", "runs", "__init__", "loop", "loggers", "dashboard"}
+    - {"figures", "compare"},
 }
 
 

@@ -89,7 +89,7 @@ def test_the_commands_of_the_readme_compose():
     for command in commands:
         words = [word for word in command.split("#")[0].split()[1:] if not word.startswith("-")]
         singles = [re.sub(r"=([^,={]+),.*", r"=\1", word) for word in words]
-        config.resolve(config.compose(singles))
+        config.resolve(*config.compose(singles))
 
 
 def test_the_readme_names_every_choice():

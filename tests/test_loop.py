@@ -1,16 +1,20 @@
 """The loop over evaluations: when it evaluates, what it keeps, and when it stops."""
 
+import functools
 import logging
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tests.test_trainer import make_trainer
+from tests.test_trainer import make_trainer, weights
 from vi import loop
-from vi.errors import RunError
+from vi.checkpoint import Checkpoints
+from vi.errors import Interrupted, RunError
 from vi.estimators import MonteCarloKL
 from vi.loggers import Logger
+from vi.types import Losses
 
 
 class Memory(Logger):
@@ -25,8 +29,8 @@ class Memory(Logger):
     def progress(self, progress):
         self.steps.append(progress.step)
 
-    def save(self, step, state, best=False):
-        self.saved.append((step, best))
+    def save(self, step, state):
+        self.saved.append((step, state["best_step"]))
 
 
 def fit(trainer, validations=None, **options):
@@ -59,9 +63,9 @@ def test_calls_end_at_evaluations(steps_per_call):
         assert max(np.diff([0, *memory.steps])) <= steps_per_call
 
 
-def test_the_last_of_each_evaluation_and_every_best_is_kept():
+def test_each_evaluation_is_saved_with_the_step_of_the_best():
     progress, memory = fit(make_trainer(batch_size=30), [1.0, 3.0, 2.0, 3.0, 4.0], epochs=5)
-    assert memory.saved == [(1, False), (1, True), (2, False), (2, True), (3, False), (4, False), (5, False), (5, True)]
+    assert memory.saved == [(1, 1), (2, 2), (3, 2), (4, 2), (5, 5)]
     assert (progress.best, progress.best_step, progress.stale) == (4.0, 5, 0)
 
 
@@ -113,7 +117,7 @@ def test_a_validation_that_is_not_finite_stops_the_run_before_a_checkpoint():
         RunError, match=r"validation/nll is not finite at step 2; the last good checkpoint is of step 1\."
     ):
         loop.fit(make_trainer(batch_size=30), lambda: next(values), memory, [memory], epochs=5)
-    assert memory.saved == [(1, False), (1, True)]
+    assert memory.saved == [(1, 1)]
 
 
 def test_a_warm_up_that_does_not_end_is_said(caplog):
@@ -137,9 +141,99 @@ def test_a_warm_up_that_early_stopping_cuts_off_is_said(caplog):
     assert "trainer.beta does not end within this run: beta is 0.25 at the last step, 1" in caplog.text
 
 
-def test_a_number_that_is_not_finite_stops_the_run_with_its_step_and_the_last_checkpoint():
-    trainer = make_trainer(optimizer=lambda: keras.optimizers.SGD(1e6))
-    with pytest.raises(
-        RunError, match=r"is not finite at step \d+; (no checkpoint was|the last good checkpoint is of step \d+)"
-    ):
-        fit(trainer, epochs=100)
+class Broken(MonteCarloKL):
+    """Is not finite at the steps `at`."""
+
+    def __init__(self, *at):
+        super().__init__(1)
+        self.at = at
+
+    def losses(self, particles, step):
+        loss = super().losses(particles, step).generative
+        bad = tf.reduce_any(tf.equal(step, tf.constant(self.at, tf.int64)))
+        loss += tf.where(bad, np.nan, 0.0)
+        return Losses(loss, loss)
+
+
+def test_a_step_that_is_not_finite_stops_the_run_and_names_the_last_good_checkpoint():
+    trainer = make_trainer(Broken(3), batch_size=30)
+    with pytest.raises(loop.NotFinite, match="the last good checkpoint is of step 2") as error:
+        fit(trainer, epochs=10, evaluate_every=2)
+    assert (error.value.saved, int(trainer.step.numpy())) == (2, 3)
+
+
+@pytest.mark.parametrize("steps_per_call", [1, 4, "auto"])
+def test_steps_that_are_not_finite_may_be_skipped_and_are_counted(steps_per_call):
+    trainer = make_trainer(Broken(0, 3, 4, 9), batch_size=30)
+    progress, memory = fit(trainer, epochs=10, evaluate_every=5, nonfinite="skip", steps_per_call=steps_per_call)
+    assert [row["skipped_steps"] for row in memory.rows] == [3, 4]
+    assert (progress.step, progress.skipped) == (10, 4)
+    assert int(trainer.optimizers["inference"].iterations) == 6
+    assert np.isfinite(weights(trainer)).all()
+
+
+def test_where_no_step_is_finite_skipping_ends():
+    with pytest.raises(RunError, match="no step after step 2 is finite; the last good checkpoint is of step 2"):
+        fit(make_trainer(Broken(2, 3), batch_size=30), epochs=4, evaluate_every=2, nonfinite="skip")
+
+
+class Stop:
+    """Interrupts at the n-th question."""
+
+    def __init__(self, n):
+        self.left = n
+
+    def __call__(self):
+        self.left -= 1
+        if self.left == 0:
+            raise Interrupted(15)
+
+
+@pytest.mark.parametrize("stop", range(1, 13))
+def test_an_interruption_saves_where_the_run_stands_and_the_rest_is_the_same(tmp_path, stop):
+    """Interrupted between calls or within an evaluation, and gone on with: the same rows and weights."""
+    check, rows, progress = Stop(stop), [], None
+    for again in (False, True):
+        trainer, memory = make_trainer(batch_size=30), Memory()
+        checkpoints = Checkpoints(tmp_path, trainer.state)
+        if again:
+            progress = loop.Progress(**checkpoints.restore("last"))
+        fit_ = functools.partial(fit_to_8, trainer, check, checkpoints, memory, progress)
+        if again:
+            progress = fit_()
+        else:
+            with pytest.raises(Interrupted):
+                fit_()
+        rows += memory.rows
+    straight, memory = make_trainer(batch_size=30), Memory()
+    fit_to_8(straight, lambda: None, memory, memory, None)
+    for row in (*rows, *memory.rows):
+        row.pop("seconds")
+    assert rows == memory.rows
+    assert [row["step"] for row in rows] == [2, 4, 6, 8]
+    assert (progress.best, progress.best_step) == (8.0, 8)
+    np.testing.assert_array_equal(weights(trainer), weights(straight))
+
+
+def fit_to_8(trainer, check, checkpoints, memory, progress):
+    def validate():
+        check()
+        value = float(trainer.step.numpy())
+        return dict.fromkeys(("validation/nll", "validation/elbo", "validation/iw_bound"), value)
+
+    options = {"epochs": 8, "evaluate_every": 2, "steps_per_call": 1}
+    return loop.fit(trainer, validate, checkpoints, [memory], progress=progress, check=check, **options)
+
+
+def test_a_run_that_is_gone_on_with_counts_its_time_and_its_patience_on():
+    trainer = make_trainer(batch_size=30)
+    trainer.run(2)
+    trainer.averages()
+    begun = loop.Progress(step=2, evaluated=2, seconds=1000.0, best=9.0, best_step=1, stale=1)
+    progress, memory = fit(trainer, [1.0, 1.0, 1.0], epochs=9, patience=3, progress=begun)
+    assert [row["step"] for row in memory.rows] == [3, 4]
+    assert memory.rows[0]["seconds"] > 1000
+    assert (progress.best_step, progress.stale) == (1, 3)
+    again, memory = fit(trainer, epochs=9, patience=3, progress=progress)
+    assert memory.rows == []
+    assert again.step == 4

@@ -1,5 +1,7 @@
 """The train step and its compiled loop: exact, reproducible, and each group by its own loss and optimizer."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -50,6 +52,7 @@ def test_batches_follow_an_endless_sequence_of_permutations(batch_size):
     orders = sequence[: epochs * 30].reshape(epochs, 30)
     np.testing.assert_array_equal(np.sort(orders, axis=1), np.tile(np.arange(30), [epochs, 1]))
     assert len({tuple(order) for order in orders}) == epochs
+    np.testing.assert_array_equal([trainer.index(step) for step in range(60)], batches)
 
 
 def test_a_batch_larger_than_the_data_is_refused():
@@ -231,16 +234,22 @@ def test_the_logged_terms_are_means_over_the_steps():
 
 
 @pytest.mark.parametrize("jit", [True, False])
-def test_a_number_that_is_not_finite_ends_the_call_at_its_step(jit):
+def test_a_step_that_is_not_finite_is_not_taken_and_the_state_is_that_before_it(jit):
     class Nan(IWAE):
         def losses(self, particles, step):
             loss = -self.bound(particles) + tf.where(step == 4, np.nan, 0.0)
             return Losses(loss, loss)
 
-    trainer = make_trainer(Nan(2), jit=jit)
-    trainer.run(20)
-    assert int(trainer.step.numpy()) == 5
-    assert trainer.first_not_finite() == "train/loss"
+    trainer, straight = make_trainer(Nan(2), jit=jit), make_trainer(IWAE(2), jit=jit)
+    assert not trainer.run(20)
+    assert straight.run(4)
+    assert int(trainer.step.numpy()) == 4
+    compare = np.testing.assert_array_equal if jit else functools.partial(np.testing.assert_allclose, rtol=1e-4)
+    compare(weights(trainer), weights(straight))
+    assert trainer.averages() == pytest.approx(straight.averages())
+    trainer.skip()
+    assert trainer.run(3)
+    assert (int(trainer.step.numpy()), trainer.sums.numpy()[-1]) == (8, 3)
 
 
 @pytest.mark.parametrize("samples", [2, 3, 7])

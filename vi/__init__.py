@@ -5,17 +5,29 @@
 
 from typing import Any
 
-__all__ = ["ConfigError", "Estimator", "LatentVariableModel", "Run", "RunError", "load", "train"]
+__all__ = [
+    "ConfigError",
+    "Estimator",
+    "Interrupted",
+    "LatentVariableModel",
+    "Run",
+    "RunError",
+    "load",
+    "replay",
+    "train",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
     "ConfigError": "errors",
     "Estimator": "estimators",
+    "Interrupted": "errors",
     "LatentVariableModel": "model",
-    "Run": "config",
+    "Run": "runs",
     "RunError": "errors",
-    "load": "config",
-    "train": "config",
+    "load": "runs",
+    "replay": "runs",
+    "train": "runs",
 }
 
 

@@ -1,87 +1,262 @@
-"""The console commands: `vi-train`."""
+"""The console command `vi-train`: one run, or a multirun of several jobs."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import shlex
+import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import hydra
 import rich.console
 from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from vi.config import conf_directory, resolve, run, sentence
-from vi.errors import ConfigError, RunError
+from vi.config import conf_directory, require_same, resolve, resumed, sentence, with_choices, without_hydra
+from vi.directory import mark_failed, newest_jobs, read_summary, short
+from vi.errors import ConfigError, Interrupted, RunError
 from vi.loggers import next_commands
 
 log = logging.getLogger(__name__)
+JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+class JobFailed(RunError):
+    """A job of a multirun has failed; the others go on."""
 
 
 def train() -> None:
     """Runs `vi-train` with the arguments of the command line, and exits.
 
-    Exit codes: 0 done; 1 the run failed; 2 the command, a value or a file was wrong; 130 interrupted.
+    Exit codes: 0 done; 1 the run or a job failed; 2 the command, a value or a file was wrong; 130 and 143 interrupted.
     """
     show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its own errors instead of exiting with them
+    logging.raiseExceptions = False  # a log on a full disk is not worth a traceback
     failures: list[Exception] = []
+    line = shlex.join(["vi-train", *sys.argv[1:]])
 
     @hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name="train")
     def command(config: DictConfig) -> Any:
         try:
-            return _job(config)
+            return _job(config, line)
         except Exception as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:  # then a failed job is raised, and the others go on
-                job = HydraConfig.get().job
-                failure = RunError(f"job {job.num} ({job.override_dirname}): {sentence(error)}")
-                log.error("vi-train: %s", failure)
-                raise failure from error
-            failures.append(error)
+            if HydraConfig.get().mode == RunMode.RUN:
+                failures.append(error)
+                return None
+            raise _failed_job(error) from error  # and the other jobs go on
 
     try:
-        command()
+        sys.argv[1:] = with_choices(sys.argv[1:])
+        with Jobs() as jobs:
+            command()
+        jobs.check()
         if failures:
             raise failures[0]
-    except KeyboardInterrupt:
-        print("vi-train: interrupted; what was written so far is kept.", file=sys.stderr)
-        sys.exit(130)
+    except KeyboardInterrupt as interrupt:
+        sys.exit(_interrupted(interrupt))
     except Exception as error:
         if show_traceback:
             raise
-        print(f"vi-train: {sentence(error)}", file=sys.stderr)
-        sys.exit(1 if isinstance(error, RunError) else 2)
+        if not isinstance(error, JobFailed):
+            print(f"vi-train: {sentence(error)}", file=sys.stderr)
+            sys.exit(1 if isinstance(error, RunError) else 2)
+    if Sweep.directory is not None and (failed := _failed(Sweep.directory)):
+        print("\n".join(f"vi-train: {line}" for line in failed), file=sys.stderr)
+        sys.exit(1)
 
 
-def _job(config: DictConfig) -> Any:
+class Sweep(Callback):
+    """Remembers where the jobs of a multirun are."""
+
+    directory: Path | None = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Called by Hydra before the first job."""
+        with contextlib.suppress(Exception):  # a wrong sweep.resume is answered by the sweeper
+            Sweep.directory = Path(config.hydra.sweep.dir)
+
+
+class Jobs:
+    """Passes Ctrl-C and SIGTERM on to jobs in processes of their own, which then save and end."""
+
+    def __enter__(self) -> Jobs:
+        self._received: int | None = None
+        self._handlers = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raises Interrupted if a signal has come."""
+        if self._received is not None:
+            raise Interrupted(self._received)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        workers = _joblib_workers()
+        if self._received is not None or not workers:
+            raise Interrupted(number)
+        self._received = number
+        for worker in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGTERM)
+
+
+def _joblib_workers() -> list[int]:
+    loky = sys.modules.get("joblib.externals.loky.reusable_executor")
+    executor = getattr(loky, "_executor", None)
+    return list(getattr(executor, "_processes", None) or [])
+
+
+_stopped = False
+"""Whether this process, a worker of joblib, has been told to stop: the jobs that are left are not begun."""
+
+
+def _job(config: DictConfig, line: str) -> Any:
     """One run, or one job of a multirun; returns the number that a sweeper maximizes."""
-    plain = resolve(config)
+    global _stopped
+    composed = HydraConfig.get()
+    directory = short(Path(composed.runtime.output_dir))
+    in_worker = composed.mode == RunMode.MULTIRUN and composed.launcher._target_ == JOBLIB
+    if _stopped:
+        return None
+    try:
+        summary = _run(config, directory, line)
+    except KeyboardInterrupt as interrupt:
+        if not in_worker:
+            if (directory / "config.yaml").exists():
+                interrupt.add_note(f"vi-train resume={directory} goes on")
+            raise
+        _stopped = True  # raised, it would have joblib kill the other workers while they save
+        return None
+    except (ConfigError, RunError):
+        raise
+    except Exception as error:
+        file = directory / "traceback.txt"
+        with contextlib.suppress(OSError):
+            file.write_text(traceback.format_exc())
+        first_line = (str(error).splitlines() or [""])[0]
+        raise RunError(f"{type(error).__name__}: {first_line} (the traceback is in {file})") from error
+    if composed.mode == RunMode.RUN:
+        next_commands(rich.console.Console(), directory)
+    return summary["best"].get("validation/iw_bound")
+
+
+def _run(config: DictConfig, directory: Path, line: str) -> dict[str, Any]:
+    composed = HydraConfig.get()
+    _, choices = without_hydra(OmegaConf.create({"hydra": {"runtime": {"choices": composed.runtime.choices}}}))
+    typed, group, resume = list(composed.overrides.task), None, config.resume is not None
+    if composed.mode == RunMode.RUN:
+        plain = resumed(directory, typed, config, choices) if resume else resolve(config, choices)
+    else:
+        plain, group = resolve(config, choices), Path(composed.sweep.dir).name
+        typed = [override for override in typed if not override.startswith("sweep.resume=")]
+        if config.sweep.resume is not None and (directory / "config.yaml").exists():
+            summary, resume = read_summary(directory), True
+            if summary.get("status") == "finished":
+                log.info("Job %d (%s) has finished before; it is left as it is.", composed.job.num, " ".join(typed))
+                return summary
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet_import():
         import tensorflow as tf
 
+        with contextlib.suppress(RuntimeError):  # a worker's second job finds it set
+            tf.config.threading.set_intra_op_parallelism_threads(_threads(composed))
         tf.config.list_physical_devices()
-    directory = Path(HydraConfig.get().runtime.output_dir)
-    try:
-        summary = run(plain, directory)
-    except (ConfigError, RunError):
-        raise
-    except Exception as error:
-        (directory / "traceback.txt").write_text(traceback.format_exc())
-        first_line = (str(error).splitlines() or [""])[0]
-        raise RunError(
-            f"{type(error).__name__}: {first_line} (the traceback is in {directory / 'traceback.txt'})"
-        ) from error
-    if HydraConfig.get().mode == RunMode.RUN:
-        next_commands(rich.console.Console(), directory)
-    return summary["best"].get("validation/iw_bound")
+    from vi.job import Command
+    from vi.runs import run
+
+    return run(plain, directory, Command(line, typed, group), resume)
+
+
+def _threads(composed: Any) -> int:
+    """The threads of a job: all cores, shared among the jobs that joblib runs at a time; 0 leaves it to TensorFlow."""
+    if composed.mode == RunMode.RUN or composed.launcher._target_ != JOBLIB:
+        return 0
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    jobs = composed.launcher.n_jobs
+    return max(1, cores // (jobs if jobs > 0 else max(1, cores + 1 + jobs)))
+
+
+def _failed_job(error: Exception) -> JobFailed:
+    """The error of a job of a multirun, with its number and overrides; it is logged, and kept in its folder."""
+    job, directory = HydraConfig.get().job, short(Path(HydraConfig.get().runtime.output_dir))
+    mark_failed(directory, sentence(error), list(HydraConfig.get().overrides.task))
+    failure = JobFailed(f"job {job.num} ({job.override_dirname}): {sentence(error)}")
+    log.error("vi-train: %s", failure)
+    return failure
+
+
+def _failed(sweep: Path) -> list[str]:
+    """A line for each job of a sweep that has failed."""
+    lines = []
+    for folder in newest_jobs(sweep):
+        summary = read_summary(folder)
+        if summary.get("status") == "failed":
+            lines.append(f"job {folder.name} ({','.join(summary['overrides'])}) failed: {summary['error']}")
+    return lines
+
+
+def _interrupted(interrupt: KeyboardInterrupt) -> int:
+    """Says how to go on after an interruption; returns the exit code."""
+    if Sweep.directory is not None:
+        how = f"vi-train -m sweep.resume={short(Sweep.directory)} with the same overrides goes on"
+    else:
+        how = "; ".join(getattr(interrupt, "__notes__", ["nothing had begun"]))
+    print(f"vi-train: interrupted; {how}.", file=sys.stderr)
+    return interrupt.exit_code if isinstance(interrupt, Interrupted) else 130
+
+
+def _run_directory(resume: Any, new: str) -> str:
+    """Where a run writes: its own directory if it is gone on with."""
+    return new if resume is None else str(resume)
+
+
+def _sweep_directory(resume: Any, run: Any, sweeper: str, new: str) -> str:
+    """Where a multirun writes: where it wrote before if it is gone on with."""
+    if run is not None:
+        raise ConfigError(f"resume={run}: goes on with a single run; with -m, use sweep.resume=SWEEP_DIR.")
+    if resume is None:
+        return new
+    if sweeper != GRID:
+        raise ConfigError(f"sweep.resume={resume}: goes on with grids only; an Optuna study starts anew.")
+    if not Path(str(resume)).is_dir() or not newest_jobs(Path(str(resume))):
+        raise ConfigError(f"sweep.resume={resume}: must be the directory of a multirun, and holds no job.")
+    return str(resume)
+
+
+def _job_directory(resume: Any, sweep: str, number: int, *, _root_: DictConfig) -> str:
+    """The folder of a job: a new one, or the one that it had, or beside that if it failed."""
+    name, again = str(number), 0
+    while resume is not None and (folder := Path(sweep) / name).is_dir():
+        if (folder / "config.yaml").exists():
+            try:
+                require_same(folder, _root_)
+            except ConfigError as error:
+                raise ConfigError(f"sweep.resume={resume}: give the same overrides again; {error}") from None
+        if read_summary(folder).get("status") != "failed":
+            break
+        again += 1
+        name = f"{number}_retry_{again}"
+    return name
+
+
+OmegaConf.register_new_resolver("vi.run_directory", _run_directory, replace=True)
+OmegaConf.register_new_resolver("vi.sweep_directory", _sweep_directory, replace=True)
+OmegaConf.register_new_resolver("vi.job_directory", _job_directory, replace=True)
 
 
 @contextlib.contextmanager

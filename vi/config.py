@@ -1,4 +1,4 @@
-"""From configs to objects: compose, check, instantiate, save and load. Only this module and `cli` know Hydra."""
+"""From overrides to configs, and from configs to objects. Only this module and `cli` know Hydra."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from vi import schema
+from vi.directory import write
 from vi.errors import ConfigError
 
 if TYPE_CHECKING:
-    import pandas as pd
     from omegaconf import DictConfig
 
     from vi.data import Dataset
@@ -36,76 +36,110 @@ class Parts:
     beta: Any
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A run that was made: its directory, its config and its summary."""
-
-    directory: Path
-    config: Config
-    summary: Config
-
-    @property
-    def metrics(self) -> pd.DataFrame:
-        """metrics.csv, a row per evaluation."""
-        import pandas as pd
-
-        return pd.read_csv(self.directory / "metrics.csv")
-
-    def load(self, checkpoint: Literal["best", "last"] = "best") -> LatentVariableModel:
-        """The trained model."""
-        return load(self.directory, checkpoint)
-
-
-def train(overrides: Sequence[str] = (), directory: str | Path | None = None) -> Run:
-    """Trains as `vi-train` with these overrides does, and returns the run.
-
-    It clears Keras's session, and sets Keras's precision and the global seeds, as the config says.
-
-    Args:
-        overrides: as on the command line, for example `["data=mnist", "estimator.samples=5"]`.
-        directory: the run directory; by default `outputs/<name>/<date>_<time>`.
+def read(run_dir: Path) -> Config:
+    """The config of a run.
 
     Raises:
-        ConfigError: a value, a name or a file is wrong; nothing has been written.
-        RunError: the training could not go on.
-    """
-    import datetime
-
-    if isinstance(overrides, str):
-        raise ConfigError(f"{overrides}: overrides are a list of texts, such as [{overrides!r}].")
-    config = resolve(compose(overrides))
-    if directory is None:
-        directory = Path("outputs") / config["name"] / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
-    summary = run(config, Path(directory))
-    return Run(Path(directory), config, summary)
-
-
-def load(run_dir: str | Path, checkpoint: Literal["best", "last"] = "best") -> LatentVariableModel:
-    """The trained model of a run, with the weights of its best or its last checkpoint; needs no data.
-
-    It sets Keras's precision to the run's.
-
-    Raises:
-        ConfigError: the directory holds no run, or no such checkpoint.
+        ConfigError: the directory holds no run, or its config is damaged.
     """
     from omegaconf import OmegaConf
     from yaml import YAMLError
 
-    from vi.checkpoint import Checkpoints
-
-    file = Path(run_dir) / "config.yaml"
+    file = run_dir / "config.yaml"
     if not file.is_file():
         raise ConfigError(f"{run_dir}: holds no config.yaml, so it is not the directory of a run.")
     try:
         config: Any = OmegaConf.to_container(OmegaConf.load(file))
-    except (YAMLError, OSError) as error:
+    except (YAMLError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: is damaged: {sentence(error)}.") from None
     if not isinstance(config, dict) or not {"model", "trainer", *schema.COMPONENTS} <= set(config):
         raise ConfigError(f"{file}: is not the config of a run.")
-    set_precision(config)
-    model = build_model(config, tuple(config["model"]["event_shape"]))
-    Checkpoints(Path(run_dir) / "checkpoints", {"model": model.variables}).restore(checkpoint)
-    return model
+    try:
+        schema.check(config)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from None
+    return config
+
+
+def with_choices(overrides: Sequence[str]) -> list[str]:
+    """The overrides, and beside `resume=RUN_DIR` the choices of that run, so that all its keys are known.
+
+    Raises:
+        ConfigError: the directory holds no run, or another one was typed.
+    """
+    typed = {key: value for key, _, value in (override.partition("=") for override in overrides)}
+    if typed.get("resume") in (None, "", "null"):
+        return list(overrides)
+    if "hydra.run.dir" in typed:
+        raise ConfigError(
+            f"hydra.run.dir={typed['hydra.run.dir']}: a run that is resumed goes on in its own directory; leave it out."
+        )
+    choices = read(Path(typed["resume"])).get("choices") or {}
+    kept = [f"{group}={choice}" for group, choice in choices.items() if choice is not None and group not in typed]
+    at = list(overrides).index(f"resume={typed['resume']}")
+    return [*overrides[:at], *kept, *overrides[at:]]
+
+
+def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig, choices: Mapping[str, str | None]) -> Config:
+    """The config of a run that is gone on with: its own, with what was typed beside `resume` where that may change.
+
+    Raises:
+        ConfigError: the directory holds no run, or something was typed that differs from it.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    config = read(run_dir)
+    new: Any = OmegaConf.to_container(composed, resolve=True)
+    for override in OverridesParser.create().parse_overrides(list(typed)):
+        key = override.key_or_group
+        if key == "resume" or key.startswith("hydra"):
+            continue
+        if override.is_delete():
+            raise ConfigError(f"~{key}: nothing can be taken out of a run that is resumed.")
+        if key == "logger":
+            config["logger"] = new["logger"]
+        elif key in choices:
+            _require_same(run_dir, key, choices[key], (config.get("choices") or {}).get(key))
+        elif key.startswith("logger.") and config["logger"]["wandb"] is None:
+            config["logger"] = new["logger"]
+        elif key.startswith(schema.MAY_CHANGE):
+            *path, name = key.split(".")
+            _get(config, path)[name] = _get(new, [*path, name])
+        else:
+            _require_same(run_dir, key, _get(new, key.split(".")), _get(config, key.split(".")))
+    schema.check(config)
+    return config
+
+
+def require_same(run_dir: Path, composed: DictConfig) -> None:
+    """Raises ConfigError unless the run that a directory holds is of this config, but for what may change."""
+    from omegaconf import OmegaConf
+
+    new = OmegaConf.to_container(
+        OmegaConf.masked_copy(composed, [str(key) for key in composed if key not in ("hydra", *schema.COMMANDS)]),
+        resolve=True,
+    )
+    kept, asked = (dict(schema.leaves(config)) for config in (read(run_dir), new))  # type: ignore[arg-type]
+    for key in {**asked, **kept}:
+        if not key.startswith((*schema.MAY_CHANGE, *schema.FILLED_IN, "choices.")):
+            _require_same(run_dir, key, asked.get(key), kept.get(key))
+
+
+def _require_same(run_dir: Path, key: str, asked: Any, kept: Any) -> None:
+    if asked != kept:
+        *others, last = schema.MAY_CHANGE
+        raise ConfigError(
+            f"{key}={schema.show(asked)}: the run in {run_dir} has {key}={schema.show(kept)}; only "
+            f"{', '.join(others)} and {last} may change when it is resumed."
+        )
+
+
+def _get(config: Any, path: Sequence[str]) -> Any:
+    """What a nested config holds at a dotted key; None where it holds nothing."""
+    for name in path:
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return config
 
 
 def conf_directory() -> Path:
@@ -115,8 +149,8 @@ def conf_directory() -> Path:
     return installed if installed.is_dir() else package.parent / "conf"
 
 
-def compose(overrides: Sequence[str] = ()) -> DictConfig:
-    """The config that `vi-train` with these overrides would run.
+def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | None]]:
+    """The config that `vi-train` with these overrides would run, and the choice of each group.
 
     Raises:
         ConfigError: an override is wrong.
@@ -125,12 +159,23 @@ def compose(overrides: Sequence[str] = ()) -> DictConfig:
 
     try:
         with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3", job_name="train"):
-            return hydra.compose("train", list(overrides))
+            composed = hydra.compose("train", with_choices(overrides), return_hydra_config=True)
     except (hydra.errors.HydraException, ValueError) as error:
         raise ConfigError(sentence(error)) from None
+    return without_hydra(composed)
 
 
-def resolve(config: DictConfig) -> Config:
+def without_hydra(composed: DictConfig) -> tuple[DictConfig, dict[str, str | None]]:
+    """A composed config without Hydra's own part, and the choice of each group."""
+    from omegaconf import open_dict
+
+    choices = {g: c for g, c in composed.hydra.runtime.choices.items() if not g.startswith("hydra/") and g != "hydra"}
+    with open_dict(composed):
+        del composed["hydra"]
+    return composed, choices
+
+
+def resolve(config: DictConfig, choices: Mapping[str, str | None]) -> Config:
     """The config as plain values, every interpolation resolved and every value checked.
 
     Raises:
@@ -143,18 +188,9 @@ def resolve(config: DictConfig) -> Config:
         plain: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(sentence(error)) from None
+    plain["choices"] = dict(choices)
     schema.check(plain)
-    return plain
-
-
-def run(config: Config, directory: Path) -> Config:
-    """One job: builds what the config describes, trains it, and writes everything below `directory`."""
-    from vi.job import run_job, set_up_devices
-
-    set_up_devices()
-    set_precision(config)
-    parts = build(config)
-    return run_job(parts, config, directory, save)
+    return {key: value for key, value in plain.items() if key not in schema.COMMANDS}
 
 
 def build(config: Config) -> Parts:
@@ -268,19 +304,10 @@ def set_precision(config: Config) -> None:
 
 
 def save(config: Config, file: Path) -> None:
-    """Writes the config as YAML.
-
-    Raises:
-        ConfigError: the file exists; two runs never share a directory.
-    """
+    """Writes the config as YAML, whole or not at all."""
     from omegaconf import OmegaConf
 
-    file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with file.open("x") as stream:
-            stream.write(OmegaConf.to_yaml(OmegaConf.create(config)))
-    except FileExistsError:
-        raise ConfigError(f"{file.parent}: already holds a run; choose another directory.") from None
+    write(file, OmegaConf.to_yaml(OmegaConf.create(config)))
 
 
 def sentence(error: BaseException) -> str:
@@ -292,6 +319,10 @@ def sentence(error: BaseException) -> str:
         group, choice, options = found[1], found[2], found[3].split()
         hint = schema.suggestion(choice, options)
         return f"{group}={choice}: there is no such choice{hint} Allowed: {', '.join(options)}."
+    if found := re.search(r"(?:ConfigError raised while resolving interpolation: )(.*?) full_key: ", text):
+        return found[1]
+    if found := re.search(r"Could not delete from config. '([^']+)' does not exist", text):
+        return f"~{found[1]}: there is nothing to take out."
     if found := re.search(r"Could not override '([^']+)'", text):
         known = [*schema.RULES, *schema.COMPONENTS, *schema.CHOSEN]
         return f"{found[1]}: there is no such key{schema.suggestion(found[1], known)}"

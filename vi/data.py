@@ -38,11 +38,13 @@ class Split:
         x: `[N, *event]`, in its own dtype.
         y: labels `[N]`, or None.
         weight: a weight for each datum in the loss `[N]`, or None.
+        index: where each datum stands in the array that it was taken from, `[N]`; None where this is that array.
     """
 
     x: np.ndarray
     y: np.ndarray | None = None
     weight: np.ndarray | None = None
+    index: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -50,7 +52,7 @@ class Split:
     def take(self, index: np.ndarray) -> Split:
         """The data with these indices."""
         y, weight = (None if array is None else array[index] for array in (self.y, self.weight))
-        return Split(self.x[index], y, weight)
+        return Split(self.x[index], y, weight, index if self.index is None else self.index[index])
 
     @functools.cached_property
     def resident(self) -> tf.Tensor:

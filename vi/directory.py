@@ -14,6 +14,11 @@ from typing import Any
 from vi.errors import ConfigError
 
 
+def short(path: Path) -> Path:
+    """The path as a person would type it: relative to the current directory if it is below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 @contextlib.contextmanager
 def lock(directory: Path) -> Iterator[None]:
     """Holds the directory for this process. The kernel lets go of it however the process ends.
@@ -68,6 +73,22 @@ def read_summary(directory: Path) -> dict[str, Any]:
     if not isinstance(summary, dict):
         raise ConfigError(f"{file}: is not the summary of a run.")
     return summary
+
+
+def newest_jobs(sweep: Path) -> list[Path]:
+    """The folder of each job of a sweep, the last one where it was run again, in the order of their numbers."""
+    newest: dict[int, tuple[int, Path]] = {}
+    for folder in sweep.iterdir():
+        number, _, again = folder.name.partition("_retry_")
+        if folder.is_dir() and number.isdigit():
+            newest[int(number)] = max(newest.get(int(number), (-1, folder)), (int(again or 0), folder))
+    return [newest[number][1] for number in sorted(newest)]
+
+
+def mark_failed(directory: Path, error: str, overrides: list[str]) -> None:
+    """Says in summary.json that a job has failed, where it has failed before it became a run."""
+    if directory.is_dir() and not (directory / "summary.json").exists():
+        write(directory / "summary.json", json.dumps({"status": "failed", "error": error, "overrides": overrides}))
 
 
 def _take(descriptor: int) -> bool:

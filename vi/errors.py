@@ -10,3 +10,20 @@ class ConfigError(Exception):
 
 class RunError(Exception):
     """A run that had begun could not go on: exit code 1. The sentence says where and what to do."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was asked to stop, by Ctrl-C or SIGTERM, and has been saved: exit code 130 or 143.
+
+    Args:
+        signal: the number of the signal.
+    """
+
+    def __init__(self, signal: int):
+        super().__init__(signal)
+        self.signal = signal
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the number of the signal, as shells count."""
+        return 128 + self.signal

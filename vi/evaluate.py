@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -40,27 +40,30 @@ class Evaluator:
         model: a `LatentVariableModel`.
         data: a `Dataset`.
         jit: whether XLA compiles it.
+        check: called between blocks of data; may raise to end an evaluation.
     """
 
-    def __init__(self, model, data, jit: bool = True):
-        self.model, self.data = model, data
+    def __init__(self, model, data, jit: bool = True, check: Callable[[], None] = lambda: None):
+        self.model, self.data, self.check = model, data, check
         self._block = tf.function(self._block_estimates, jit_compile=jit)
 
     def estimate(self, split, samples: int, size: int | None = None) -> Estimates:
         """Estimates with S = `samples` on the first `size` data of a split, on all of them if None."""
         size = len(split) if size is None else min(size, len(split))
         width = min(samples, SAMPLE_BLOCK)
-        blocks = [
-            self._block(split, tf.constant(block), tf.constant(samples), width)
-            for block in range(math.ceil(size / DATA_BLOCK))
-        ]
+        blocks = []
+        for block in range(math.ceil(size / DATA_BLOCK)):
+            self.check()
+            blocks.append(self._block(split, tf.constant(block), tf.constant(samples), width))
         log_likelihood, *others = (np.concatenate(arrays)[:size] for arrays in zip(*blocks, strict=True))
         return Estimates(log_likelihood, *others) if others else Estimates(log_likelihood, None, None)
 
     def means(self, split) -> np.ndarray:
         """The posterior means E q[z] of a whole split, `[N, L]`."""
-        blocks = range(math.ceil(len(split) / DATA_BLOCK))
-        means = [self.model.encode(self._data_block(split, tf.constant(block))).mean() for block in blocks]
+        means = []
+        for block in range(math.ceil(len(split) / DATA_BLOCK)):
+            self.check()
+            means.append(self.model.encode(self._data_block(split, tf.constant(block))).mean())
         return np.concatenate(means)[: len(split)]
 
     def view(self, split, index: Sequence[int]) -> tf.Tensor:

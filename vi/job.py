@@ -3,46 +3,133 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import json
 import logging
 import math
 import platform
+import secrets
 import subprocess
-import sys
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import rich.console
 import tensorflow as tf
 
-from vi import figures, loop, random
-from vi.checkpoint import Checkpoints
-from vi.errors import RunError
+from vi.checkpoint import Checkpoints, reason
+from vi.dashboard import WandbLogger
+from vi.directory import lock, read_summary, write
+from vi.errors import ConfigError, RunError
 from vi.evaluate import Evaluator, knn_accuracy
-from vi.loggers import Console, Logger, MetricsFile, WandbLogger, closing_table
+from vi.interruption import Interruption
+from vi.loggers import Console, Logger, MetricsFile, closing_table
+from vi.loop import ADVICE, NotFinite, Progress, fit, last_good, steps_of
+from vi.nonfinite import examine, keep
+from vi.pictures import draw
 from vi.trainer import Trainer
 
 log = logging.getLogger(__name__)
 PACKAGES = ("vi", "tensorflow", "tensorflow-probability", "keras", "numpy", "hydra-core", "wandb")
 
 
-def run_job(parts: Any, config: dict, directory: Path, save_config: Callable[[dict, Path], None]) -> dict:
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """How a run was asked for.
+
+    Attributes:
+        line: the command line.
+        overrides: what was typed, such as "seed=1".
+        group: the sweep that it is a job of, if it is one.
+    """
+
+    line: str
+    overrides: list[str]
+    group: str | None = None
+
+
+def run_job(
+    parts: Any,
+    config: dict,
+    directory: Path,
+    command: Command,
+    save_config: Callable[[dict, Path], None],
+    resume: bool = False,
+) -> dict:
     """Trains `parts` and writes everything that a run leaves below `directory`; returns the summary.
 
     Args:
         parts: `vi.config.Parts`.
         config: the resolved config, already checked.
-        directory: of the run; must hold none yet.
-        save_config: writes config.yaml, or refuses.
+        directory: of the run.
+        command: how the run was asked for.
+        save_config: writes config.yaml.
+        resume: whether to go on from the last checkpoint of the run that the directory holds; otherwise it must
+            hold none.
+
+    Raises:
+        ConfigError: another process is at work in the directory, or what it holds does not fit.
+        RunError: the training could not go on.
+        Interrupted: by Ctrl-C or SIGTERM; the run can be resumed.
     """
+    trainer = make_trainer(parts, config)
+    directory.mkdir(parents=True, exist_ok=True)
+    with lock(directory), Interruption() as interruption:
+        if not resume and (directory / "config.yaml").exists():
+            raise ConfigError(f"{directory}: already holds a run; choose another directory, or resume={directory}.")
+        earlier = _earlier(directory, parts.data) if resume else {}
+        checkpoints, progress = Checkpoints(directory / "checkpoints", trainer.state), Progress()
+        if resume and checkpoints:
+            progress = Progress(**checkpoints.restore("last"))
+            if steps_of(config["trainer"]["epochs"], trainer) < progress.step:
+                raise ConfigError(
+                    f"trainer.epochs={config['trainer']['epochs']}: the run has done {progress.epoch:g} already."
+                )
+            checkpoints.forget_after(progress.step)
+            log.info("Going on from step %d (epoch %.1f).", progress.step, progress.epoch)
+        console, metrics = rich.console.Console(), MetricsFile(directory / "metrics.csv")
+        loggers: list[Logger] = [metrics, Console(console)]
+        summary = _about(parts, config, trainer, command, earlier, progress)
+        try:
+            save_config(config, directory / "config.yaml")
+            _write_summary(summary, directory)
+            (directory / "model.txt").write_text(describe(parts.model, trainer))
+            metrics.go_back(progress.row)
+            if config["logger"]["wandb"]:
+                loggers.append(_wandb(config, summary, command, directory))
+            summary |= _train(parts, trainer, config["trainer"], checkpoints, progress, loggers, interruption)
+            for name, path in draw(parts, directory, interruption.check):
+                for logger in loggers:
+                    logger.picture(name, path)
+            summary |= {"status": "finished", **_standing(progress)}
+            _write_summary(summary, directory)
+        except BaseException as error:
+            summary |= _standing(progress)
+            if isinstance(error, KeyboardInterrupt):
+                summary["status"] = "interrupted"
+            else:
+                error = _explain(error, trainer, progress, directory)
+                summary |= {"status": "failed", "error": " ".join(str(error).split())}
+            try:
+                _write_summary(summary, directory)
+            except OSError as full:
+                log.warning("%s could not be written (%s).", directory / "summary.json", reason(full))
+            raise error from error.__cause__
+        finally:
+            for logger in loggers:
+                logger.finish(summary)
+    closing_table(console, summary, directory)
+    return summary
+
+
+def make_trainer(parts: Any, config: dict) -> Trainer:
+    """The trainer that a config describes."""
     settings = config["trainer"]
     jit = prefers_xla(parts.model) if settings["jit"] == "auto" else settings["jit"]
-    trainer = Trainer(
+    log.info("%s XLA (trainer.jit=%s).", "Compiling with" if jit else "Compiling without", settings["jit"])
+    return Trainer(
         parts.model,
         parts.estimator,
         parts.data,
@@ -54,36 +141,6 @@ def run_job(parts: Any, config: dict, directory: Path, save_config: Callable[[di
         update_every=settings["update_every"],
         jit=jit,
     )
-    log.info("%s XLA (trainer.jit=%s).", "Compiling with" if jit else "Compiling without", settings["jit"])
-    summary = _about(parts, config, jit, trainer)
-    save_config(config, directory / "config.yaml")
-    console = rich.console.Console()
-    loggers: list[Logger] = [MetricsFile(directory / "metrics.csv"), Console(console)]
-    try:
-        _write_summary(summary, directory)
-        (directory / "model.txt").write_text(describe(parts.model, trainer))
-        if config["logger"]["wandb"]:
-            name = f"{config['name']}/{directory.name}"
-            loggers.append(WandbLogger(directory, config, name, **config["logger"]["wandb"]))
-        summary |= _train(parts, trainer, settings, directory, loggers)
-        for name, path in draw(parts, directory).items():
-            for logger in loggers:
-                logger.picture(name, path)
-        summary["status"] = "finished"
-    except KeyboardInterrupt:
-        summary["status"] = "interrupted"
-        raise
-    except Exception as error:
-        summary |= {"status": "failed", "error": " ".join(str(error).split())}
-        raise
-    finally:
-        try:
-            _write_summary(summary, directory)
-        finally:
-            for logger in loggers:
-                logger.finish(summary)
-    closing_table(console, summary, directory)
-    return summary
 
 
 def set_up_devices() -> None:
@@ -123,64 +180,18 @@ def _count(variables: list) -> int:
     return sum(math.prod(v.shape) for v in variables)
 
 
-def draw(parts: Any, directory: Path) -> dict[str, Path]:
-    """Writes the pictures of a trained model below `figures/`; returns their paths by name.
-
-    A picture that cannot be drawn is a warning: the run has been trained.
-    """
-    model, data = parts.model, parts.data
-    evaluator = Evaluator(model, data, jit=False)
-    pictures: dict[str, Callable[[Path], None]] = {
-        "latent_space": lambda path: figures.latent_space(path, evaluator.means(data.validation), data.validation.y),
-        "reconstructions": lambda path: _draw_reconstructions(path, model, data, evaluator),
-        "prior_samples": lambda path: figures.prior_samples(path, _prior_samples(model)),
-        "curves": lambda path: figures.curves(path, pd.read_csv(directory / "metrics.csv")),
-    }
-    if model.prior.latent_dim == 2 and _is_image(data.event_shape):
-        grid = tf.constant(figures.manifold_grid(), model.prior.compute_dtype)
-        pictures["manifold"] = lambda path: figures.manifold(path, _as_images(model.decode(grid).mean()))
-    folder = directory / "figures"
-    folder.mkdir(exist_ok=True)
-    paths = {}
-    for name, picture in pictures.items():
-        try:
-            picture(folder / f"{name}.png")
-            paths[name] = folder / f"{name}.png"
-        except Exception as error:
-            log.warning("The picture %s could not be drawn: %s: %s", name, type(error).__name__, error)
-    return paths
-
-
-def _draw_reconstructions(path: Path, model: Any, data: Any, evaluator: Evaluator) -> None:
-    size = len(data.validation)
-    x = evaluator.view(data.validation, np.linspace(0, size - 1, min(10, size)).astype(int).tolist())
-    figures.reconstructions(path, _as_images(x), _as_images(model.reconstruct(x)))
-
-
-def _prior_samples(model: Any) -> np.ndarray:
-    """Means of images, which show more; draws of other data, whose spread is what is looked at."""
-    if _is_image(model.likelihood.event_shape):
-        return _as_images(model.generate(64))
-    seed = random.seed(0, "people")
-    z = model.prior.sample(model.prior.noise([1000], random.fold(seed, "dream_prior")))
-    noise = model.likelihood.noise([1000], random.fold(seed, "dream_likelihood"))
-    return model.decode(z).sample(noise).numpy()
-
-
-def _is_image(event_shape: tuple[int, ...]) -> bool:
-    return len(event_shape) in (2, 3)
-
-
-def _as_images(x: tf.Tensor) -> np.ndarray:
-    """`[N, h, w, c]` of `[N, h, w]`; other events as they are."""
-    array = x.numpy()
-    return array[..., None] if array.ndim == 3 else array
-
-
-def _train(parts: Any, trainer: Trainer, settings: dict, directory: Path, loggers: list[Logger]) -> dict:
+def _train(
+    parts: Any,
+    trainer: Trainer,
+    settings: dict,
+    checkpoints: Checkpoints,
+    progress: Progress,
+    loggers: list[Logger],
+    interruption: Interruption,
+) -> dict:
+    """Trains to the end and evaluates; returns what the summary says of it. The best weights are left in the model."""
     data, samples = parts.data, settings["validation_samples"]
-    evaluator = Evaluator(parts.model, data, jit=trainer.jit)
-    checkpoints = Checkpoints(directory / "checkpoints", trainer.state)
+    evaluator = Evaluator(parts.model, data, jit=trainer.jit, check=interruption.check)
 
     def validate(size: int | None) -> dict[str, float]:
         elbo = evaluator.estimate(data.validation, samples=1)
@@ -193,7 +204,7 @@ def _train(parts: Any, trainer: Trainer, settings: dict, directory: Path, logger
             metrics["validation/iw_bound"] = float(iw_bound.mean())
         return metrics
 
-    progress = loop.fit(
+    fit(
         trainer,
         lambda: validate(settings["validation_size"]),
         checkpoints,
@@ -203,6 +214,9 @@ def _train(parts: Any, trainer: Trainer, settings: dict, directory: Path, logger
         monitor=settings["monitor"],
         patience=settings["patience"],
         steps_per_call=settings["steps_per_call"],
+        nonfinite=settings["nonfinite"],
+        progress=progress,
+        check=interruption.check,
     )
     final = validate(size=None)
     best = final
@@ -216,19 +230,75 @@ def _train(parts: Any, trainer: Trainer, settings: dict, directory: Path, logger
     if data.train.y is not None and data.validation.y is not None:
         train_means, means = evaluator.means(data.train), evaluator.means(data.validation)
         accuracy = knn_accuracy(train_means, data.train.y, means, data.validation.y)
+    return {"final": final, "best": {"step": progress.best_step, **best}, "knn_accuracy": accuracy}
+
+
+def _standing(progress: Progress) -> dict[str, Any]:
+    """What the summary says of a run wherever it stands."""
     return {
         "step": progress.step,
         "epoch": progress.epoch,
         "seconds": progress.seconds,
         "examples_per_second": progress.examples_per_second,
-        "final": final,
-        "best": {"step": progress.best_step, **best},
-        "knn_accuracy": accuracy,
+        "skipped_steps": progress.skipped,
     }
 
 
-def _about(parts: Any, config: dict, jit: bool, trainer: Trainer) -> dict[str, Any]:
+def _explain(error: BaseException, trainer: Trainer, progress: Progress, directory: Path) -> BaseException:
+    """The error of a run as a sentence that says where it stands; keeps a step that is not finite."""
+    if isinstance(error, NotFinite):
+        examination, folder = examine(trainer), directory / "nonfinite"
+        try:
+            keep(examination, trainer, folder)
+            kept = f"{folder} keeps the step, and vi.replay('{folder}') computes it again"
+        except (OSError, tf.errors.OpError) as full:
+            kept = f"the step could not be kept ({reason(full)})"
+        return RunError(f"{examination}; {last_good(error.saved)}; {kept}. {ADVICE}")
+    if isinstance(error, OSError):
+        return RunError(
+            f"{error.filename or directory}: could not be written ({reason(error)}); the run stands at step "
+            f"{progress.step}, and {last_good(progress.evaluated or None)}."
+        )
+    return error
+
+
+def _earlier(directory: Path, data: Any) -> dict:
+    """The summary of a run that is gone on with."""
+    try:
+        earlier = read_summary(directory)
+    except ConfigError as error:
+        log.warning("%s The run is gone on with without it.", error)
+        return {}
+    if earlier.get("data_hash", data.hash) != data.hash:
+        raise ConfigError(f"resume={directory}: the data are not those that the run was trained on; see data.path.")
+    now, then = _versions(), earlier.get("versions", {})
+    changed = [f"{name} {then[name]} → {now[name]}" for name in now if then.get(name, now[name]) != now[name]]
+    if changed:
+        log.warning("Versions have changed since the run began (%s): results may differ.", ", ".join(changed))
+    return earlier
+
+
+def _wandb(config: dict, summary: dict, command: Command, directory: Path) -> Logger:
+    choices = config.get("choices") or {}
+    return WandbLogger(
+        directory,
+        config,
+        id=summary["wandb_id"],
+        name=f"{config['name']}/{directory.name}",
+        group=command.group,
+        tags=[config["name"], *(choices[group] for group in ("estimator", "data") if choices.get(group))],
+        notes=command.line,
+        **config["logger"]["wandb"],
+    )
+
+
+def _about(
+    parts: Any, config: dict, trainer: Trainer, command: Command, earlier: dict, progress: Progress
+) -> dict[str, Any]:
+    """What is known of a run as it begins, or goes on."""
     gpus = tf.config.list_physical_devices("GPU")
+    now = datetime.datetime.now().isoformat(timespec="seconds")
+    resumed = [*earlier["resumed"], {"step": progress.step, "at": now}] if earlier else []
     return {
         "status": "running",
         "name": config["name"],
@@ -237,18 +307,23 @@ def _about(parts: Any, config: dict, jit: bool, trainer: Trainer) -> dict[str, A
         "samples": parts.estimator.draws.posterior,
         "kind": parts.estimator.kind,
         "pseudo": config["pseudo"],
-        "started": datetime.datetime.now().isoformat(timespec="seconds"),
+        "started": earlier.get("started", now),
+        "resumed": resumed,
         "parameters": count_parameters(trainer),
-        "jit": jit,
+        "jit": trainer.jit,
         "device": gpus[0].name if gpus else f"CPU ({platform.machine()})",
         "data_hash": parts.data.hash,
-        "command": sys.argv,
+        "command": earlier.get("command", command.line),
+        "overrides": earlier.get("overrides", command.overrides),
+        "choices": config.get("choices"),
+        "wandb_id": earlier.get("wandb_id", secrets.token_hex(4)),
         "git_commit": _git_commit(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: metadata.version(name) for name in PACKAGES},
-        },
+        "versions": _versions(),
     }
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
 
 
 def _git_commit() -> str | None:
@@ -261,6 +336,4 @@ def _git_commit() -> str | None:
 
 
 def _write_summary(summary: dict, directory: Path) -> None:
-    partial = directory / ".summary.json"
-    partial.write_text(json.dumps(summary, indent=2, allow_nan=False) + "\n")
-    partial.replace(directory / "summary.json")
+    write(directory / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")

@@ -1,12 +1,12 @@
-"""Where a run's numbers go: metrics.csv, the terminal, Weights & Biases."""
+"""Where a run's numbers go: metrics.csv and the terminal."""
 
 from __future__ import annotations
 
 import csv
-import logging
+import io
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import rich.console
 import rich.progress
 import rich.table
 
-log = logging.getLogger(__name__)
+from vi.directory import short, write
 
 
 class Logger:
@@ -39,11 +39,27 @@ class MetricsFile(Logger):
     def __init__(self, path: Path):
         self.path = path
 
+    def go_back(self, row: Mapping[str, float | None]) -> None:
+        """Leaves what a run that goes on has logged up to its checkpoint, of which `row` is the last; none if empty.
+
+        Rows of later steps and a torn row of a killed run go; the last one is written again if the kill kept it.
+        """
+        if not row:
+            self.path.unlink(missing_ok=True)
+            return
+        text = self.path.read_text() if self.path.exists() else ""
+        last, whole = int(row["step"] or 0), text[: text.rfind("\n") + 1]
+        found = csv.reader(io.StringIO(whole))
+        rows = [cells for cells in found if "".join(cells[:1]).isdigit() and int(cells[0]) < last]
+        file = io.StringIO()
+        csv.writer(file, lineterminator="\n").writerows([list(row), *rows, list(row.values())])
+        write(self.path, file.getvalue())
+
     def log(self, row: Mapping[str, float | None]) -> None:
         """Appends the row, and before the first the header."""
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
+            writer = csv.DictWriter(file, list(row), lineterminator="\n")
             if new:
                 writer.writeheader()
             writer.writerow(row)
@@ -92,69 +108,10 @@ class Console(Logger):
         self.bar.stop()
 
 
-class WandbLogger(Logger):
-    """One Weights & Biases run: config, every metric against `step`, pictures, summary.
-
-    A failure of W&B becomes one warning, and the training goes on.
-
-    Args:
-        directory: the run directory; W&B writes below its `wandb/`.
-        config: the resolved config.
-        name: of the run.
-        mode: "offline", "online" or "disabled".
-        settings: further arguments of `wandb.init`, such as `project`.
-    """
-
-    def __init__(self, directory: Path, config: Mapping[str, Any], name: str, mode: str = "offline", **settings: Any):
-        self.run: Any = None
-        self._guard(lambda: self._start(directory, config, name, mode, settings))
-
-    def log(self, row: Mapping[str, float | None]) -> None:
-        """Logs what the row holds against its step."""
-        values = {name: value for name, value in row.items() if value is not None}
-        if self.run:
-            self._guard(lambda: self.run.log(values, step=int(values["step"])))
-
-    def picture(self, name: str, path: Path) -> None:
-        """Logs the picture."""
-        if self.run:
-            self._guard(lambda: self.run.log({f"figures/{name}": self._wandb.Image(str(path))}))
-
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """Writes the summary and ends the W&B run."""
-        if self.run:
-            self._guard(lambda: self.run.summary.update(dict(summary)))
-        if self.run:
-            self._guard(lambda: self.run.finish(exit_code=0 if summary["status"] == "finished" else 1))
-
-    def _start(self, directory, config, name, mode, settings) -> None:
-        import wandb
-
-        self._wandb = wandb
-        (directory / "wandb").mkdir(exist_ok=True)
-        self.run = wandb.init(
-            dir=directory,
-            config=dict(config),
-            name=name,
-            mode=mode,
-            notes=" ".join(sys.argv),
-            settings=wandb.Settings(silent=True, console="off"),
-            **settings,
-        )
-        self.run.define_metric("*", step_metric="step")
-
-    def _guard(self, call: Callable[[], Any]) -> None:
-        try:
-            call()
-        except Exception as error:
-            log.warning("Weights & Biases failed and is left out from here: %s", error)
-            self.run = None
-
-
 def closing_table(console: rich.console.Console, summary: Mapping[str, Any], directory: Path) -> None:
     """Prints the final numbers, and where the pictures are."""
     best = summary["best"]
-    directory = _short(directory)
+    directory = short(directory)
     samples = f"{summary['samples']} sample{'s' if summary['samples'] > 1 else ''}"
     title = f"{summary['name']}: {summary['estimator']}, {samples}, best at step {best['step']:,}"
     table = rich.table.Table(title=title)
@@ -177,7 +134,7 @@ def next_commands(console: rich.console.Console, directory: Path) -> None:
     """Prints three commands worth typing after a run."""
     vi_train, python = _program("vi-train"), _program("python")
     _print(console, "Next:")
-    _print(console, f"  {python} -c \"import vi; print(vi.load('{_short(directory)}').generate(3).shape)\"")
+    _print(console, f"  {python} -c \"import vi; print(vi.load('{short(directory)}').generate(3).shape)\"")
     _print(console, f"  {vi_train} estimator=multi_sample data.binarization=static trainer.epochs=300")
     _print(console, f"  {vi_train} -m estimator=analytic_kl,monte_carlo_kl trainer.epochs=300  # two runs in turn")
 
@@ -186,16 +143,12 @@ def _print(console: rich.console.Console, line: str) -> None:
     console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
-def _short(path: Path) -> Path:
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
 def _program(name: str) -> str:
     """How to call a program of this environment: by its name where the shell finds it."""
     program = Path(sys.executable).with_name(name)
     if shutil.which(name) == str(program) or not program.exists():
         return name
-    return str(_short(program))
+    return str(short(program))
 
 
 def _count(value: float | None) -> str:

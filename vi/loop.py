@@ -9,10 +9,25 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from vi.errors import RunError
+from vi.errors import Interrupted, RunError
 from vi.trainer import Trainer
 
 log = logging.getLogger(__name__)
+
+
+ADVICE = "A smaller optimizer.learning_rate or optimizer.global_clipnorm=1 often helps."
+
+
+class NotFinite(RunError):
+    """The trainer's next step is not finite.
+
+    Args:
+        saved: the step of the last good checkpoint, if there is one.
+    """
+
+    def __init__(self, saved: int | None):
+        super().__init__(f"a step is not finite; {last_good(saved)}")
+        self.saved = saved
 
 
 @dataclasses.dataclass
@@ -27,8 +42,10 @@ class Progress:
         training_seconds: of compiled calls, but for the first, which compiles.
         training_examples: seen in that time.
         bound: the mean of the estimator's bound over the steps since the last evaluation.
-        best: the best value of the monitored metric, and `best_step` its step.
+        best: the best value of the monitored metric, and `best_step` its step; None before the first evaluation.
         stale: evaluations since the best.
+        skipped: the steps that were not taken, since they were not finite.
+        evaluated: the step of the last evaluation, and `row` what it gave, a row of metrics.csv.
     """
 
     step: int = 0
@@ -39,8 +56,11 @@ class Progress:
     training_examples: int = 0
     bound: float = math.nan
     best: float | None = None
-    best_step: int = 0
+    best_step: int | None = None
     stale: int = 0
+    skipped: int = 0
+    evaluated: int = 0
+    row: dict[str, float | None] = dataclasses.field(default_factory=dict)
 
     @property
     def examples_per_second(self) -> float | None:
@@ -59,13 +79,16 @@ def fit(
     monitor: str = "validation/iw_bound",
     patience: int | None = None,
     steps_per_call: int | Literal["auto"] = "auto",
+    nonfinite: Literal["stop", "skip"] = "stop",
+    progress: Progress | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Progress:
     """Trains for so many epochs, or until `monitor` has not improved for `patience` evaluations.
 
     Args:
         trainer: at the step where to begin.
         validate: returns the validation metrics.
-        checkpoints: `Checkpoints`, written at every evaluation and at every best.
+        checkpoints: `Checkpoints`, written at every evaluation.
         loggers: each has `progress(progress)`, called about once a second, and `log(row)`, at each evaluation.
         epochs: how often each datum is seen.
         evaluate_every: epochs between evaluations; the end is always evaluated.
@@ -73,55 +96,76 @@ def fit(
             everything else is minimized. Where it cannot be computed, `validation/nll`.
         patience: None never stops early.
         steps_per_call: train steps for each compiled call; "auto" makes a call last about a second.
+        nonfinite: what becomes of a step whose loss or gradients are not finite: "stop" raises, and "skip" leaves
+            it out, so that it changes no parameter.
+        progress: where to begin, as restored with the trainer; it is brought forward in place.
+        check: called between compiled calls and by `validate`; raises Interrupted to end the training, which is
+            then saved.
 
     Raises:
-        RunError: out of memory, or a metric is not finite.
+        Interrupted: by `check`.
+        NotFinite: the next step is not finite.
+        RunError: out of memory, a metric is not finite, or a checkpoint cannot be written.
     """
-    progress = Progress(step=int(trainer.step.numpy()), total=steps_of(epochs, trainer))
-    began = time.perf_counter()
+    progress = Progress() if progress is None else progress
+    progress.total = steps_of(epochs, trainer)
+    began = time.perf_counter() - progress.seconds
     _warn_of_unfinished_schedule(trainer, progress.total)
     pace = 1 if steps_per_call == "auto" else steps_per_call
-    compiled, saved = False, None
-    for target in _evaluation_steps(trainer, progress, evaluate_every):
-        while progress.step < target:
-            steps = min(pace, target - progress.step)
-            start = time.perf_counter()
-            trainer.run(steps)
-            if name := trainer.first_not_finite():
-                raise _not_finite(name, int(trainer.step.numpy()) - 1, saved)
-            elapsed = time.perf_counter() - start
-            progress.step += steps
-            progress.epoch = progress.step * trainer.batch_size / trainer.size
-            progress.seconds = time.perf_counter() - began
-            if compiled:
-                progress.training_seconds += elapsed
-                progress.training_examples += steps * trainer.batch_size
-                if steps_per_call == "auto":
-                    pace = max(1, min(10 * pace, round(steps / elapsed)))
-            compiled = True
-            progress.bound = trainer.mean_bound()
+    compiled, saved = False, progress.step or None
+    try:
+        for target in _evaluation_steps(trainer, progress, evaluate_every):
+            if patience is not None and progress.stale >= patience:
+                _warn_of_unfinished_schedule(trainer, progress.step)
+                log.info("Stopped early: %s has not improved for %d evaluations.", monitor, patience)
+                break
+            while progress.step < target:
+                check()
+                steps = min(pace, target - progress.step)
+                start = time.perf_counter()
+                finite = trainer.run(steps)
+                elapsed = time.perf_counter() - start
+                if not finite and nonfinite == "skip":
+                    trainer.skip()
+                    progress.skipped += 1
+                done = int(trainer.step.numpy()) - progress.step
+                progress.step += done
+                if not finite and nonfinite == "stop":
+                    raise NotFinite(saved)
+                progress.epoch = progress.step * trainer.batch_size / trainer.size
+                progress.seconds = time.perf_counter() - began
+                if compiled and finite:
+                    progress.training_seconds += elapsed
+                    progress.training_examples += done * trainer.batch_size
+                    if steps_per_call == "auto":
+                        pace = max(1, min(10 * pace, round(done / elapsed)))
+                compiled = True
+                progress.bound = trainer.mean_bound()
+                for logger in loggers:
+                    logger.progress(progress)
+            row = _row(trainer, progress, validate(), saved)
+            if nonfinite == "skip":
+                row["skipped_steps"] = progress.skipped
+            progress.seconds = row["seconds"] = time.perf_counter() - began
+            if row.get(monitor) is None:
+                log.warning("%s cannot be computed for this model; going by validation/nll instead.", monitor)
+                monitor = "validation/nll"
+            _update_best(progress, row, monitor)
+            progress.evaluated, progress.row = progress.step, row
+            checkpoints.save(progress.step, dataclasses.asdict(progress))
+            saved = progress.step
             for logger in loggers:
-                logger.progress(progress)
-        row = _row(trainer, progress, validate())
-        for name, value in row.items():
-            if value is not None and not math.isfinite(value):
-                raise _not_finite(name, progress.step, saved)
-        progress.seconds = row["seconds"] = time.perf_counter() - began
-        if row.get(monitor) is None:
-            log.warning("%s cannot be computed for this model; going by validation/nll instead.", monitor)
-            monitor = "validation/nll"
-        improved = _update_best(progress, row, monitor)
-        checkpoints.save(progress.step, dataclasses.asdict(progress))
-        if improved:
-            checkpoints.save(progress.step, dataclasses.asdict(progress), best=True)
-        saved = progress.step
-        for logger in loggers:
-            logger.log(row)
-        if patience is not None and progress.stale >= patience:
-            _warn_of_unfinished_schedule(trainer, progress.step)
-            log.info("Stopped early: %s has not improved for %d evaluations.", monitor, patience)
-            break
+                logger.log(row)
+    except Interrupted:
+        if progress.step != saved:
+            checkpoints.save(progress.step, dataclasses.asdict(progress))
+        raise
     return progress
+
+
+def last_good(saved: int | None) -> str:
+    """The end of a sentence: which checkpoint is good."""
+    return "no checkpoint was written" if saved is None else f"the last good checkpoint is of step {saved}"
 
 
 def steps_of(epochs: float, trainer: Trainer) -> int:
@@ -132,15 +176,20 @@ def steps_of(epochs: float, trainer: Trainer) -> int:
 def _evaluation_steps(trainer: Trainer, progress: Progress, every: float) -> Iterator[int]:
     count = 1
     while (step := steps_of(count * every, trainer)) < progress.total:
-        if step > progress.step:
+        if step > progress.evaluated:
             yield step
         count += 1
-    yield progress.total
+    if progress.total > progress.evaluated:
+        yield progress.total
 
 
-def _row(trainer: Trainer, progress: Progress, validation: dict[str, float]) -> dict[str, float | None]:
+def _row(
+    trainer: Trainer, progress: Progress, validation: dict[str, float], saved: int | None
+) -> dict[str, float | None]:
     """A row of metrics.csv; what cannot be computed is None."""
     averages = trainer.averages()
+    if not averages:
+        raise RunError(f"no step after step {progress.evaluated} is finite; {last_good(saved)}. {ADVICE}")
     row: dict[str, float | None] = {"step": progress.step, "epoch": progress.epoch, "seconds": 0.0}
     for name in ("train/loss", "train/bound", "train/elbo", "train/nll", "train/kl"):
         row[name] = averages.pop(name, None)
@@ -148,28 +197,22 @@ def _row(trainer: Trainer, progress: Progress, validation: dict[str, float]) -> 
         row[name] = validation.get(name)
     row["beta"] = float(trainer.beta(progress.step))
     row |= {f"learning_rate/{group}": trainer.learning_rate(group) for group in trainer.variables}
-    return row | averages
+    row |= averages
+    for name, value in row.items():
+        if value is not None and not math.isfinite(value):
+            raise RunError(f"{name} is not finite at step {progress.step}; {last_good(saved)}. {ADVICE}")
+    return row
 
 
-def _update_best(progress: Progress, row: dict[str, float | None], monitor: str) -> bool:
-    """Counts an evaluation towards the best; returns whether it is the best so far."""
+def _update_best(progress: Progress, row: dict[str, float | None], monitor: str) -> None:
+    """Counts an evaluation towards the best."""
     value = row[monitor]
     assert value is not None
     sign = 1 if monitor.endswith(("elbo", "bound")) else -1
-    improved = progress.best is None or sign * value > sign * progress.best
-    if improved:
+    if progress.best is None or sign * value > sign * progress.best:
         progress.best, progress.best_step, progress.stale = value, progress.step, 0
     else:
         progress.stale += 1
-    return improved
-
-
-def _not_finite(name: str, step: int, saved: int | None) -> RunError:
-    checkpoint = "no checkpoint was written" if saved is None else f"the last good checkpoint is of step {saved}"
-    return RunError(
-        f"{name} is not finite at step {step}; {checkpoint}. A smaller optimizer.learning_rate or "
-        "optimizer.global_clipnorm=1 often helps."
-    )
 
 
 def _warn_of_unfinished_schedule(trainer: Trainer, total: int) -> None:

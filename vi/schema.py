@@ -72,6 +72,7 @@ def either(first: Rule, second: Rule) -> Rule:
 
 
 TEXT = Rule("a text", lambda v: isinstance(v, str) and v != "")
+DIRECTORY = Rule("a directory", lambda v: TEXT.test(v) or isinstance(v, int))  # a job's directory is a number
 NOTHING = Rule("null", lambda v: v is None)
 SCHEDULE = Rule(
     "a Keras schedule with its _target_",
@@ -104,6 +105,9 @@ RULES: dict[str, Rule] = {
         lambda v: isinstance(v, str) and re.fullmatch(r"[\w-][\w.-]*", v) is not None,
     ),
     "seed": integer(0, 2**31 - 1),
+    "resume": either(DIRECTORY, NOTHING),
+    "init_from": either(DIRECTORY, NOTHING),
+    "sweep.resume": either(DIRECTORY, NOTHING),
     "model.latent_dim": integer(1),
     "model.output_bias": choice("zeros", "data_mean"),
     "data.path": either(TEXT, NOTHING),
@@ -144,6 +148,7 @@ RULES: dict[str, Rule] = {
         "train/loss",
     ),
     "trainer.patience": either(integer(1), NOTHING),
+    "trainer.nonfinite": choice("stop", "skip"),
     "logger.wandb": either(NOTHING, Rule("a mapping of settings", lambda v: isinstance(v, Mapping))),
     "logger.wandb.mode": choice("offline", "online", "disabled"),
     "logger.wandb.project": TEXT,
@@ -161,9 +166,13 @@ OPTIMIZER_RULES: dict[str, Rule] = {
 for _name, _rule in OPTIMIZER_RULES.items():
     RULES |= {f"optimizer.{prefix}{_name}": _rule for prefix in ("", *(f"{group}." for group in GROUPS))}
 
-CHOSEN = ("trainer", "logger", "experiment", "debug")
+CHOSEN = ("trainer", "logger", "experiment", "debug", "sweep")
 COMPONENTS = ("data", "encoder", "posterior", "decoder", "likelihood", "prior", "estimator", "optimizer")
 FILLED_IN = ("pseudo", "model.event_shape")
+COMMANDS = ("resume", "sweep")
+"""What a command asks for, and no config of a run holds."""
+MAY_CHANGE = ("trainer.epochs", "data.path", "logger")
+"""What may differ from the run that is resumed."""
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -189,14 +198,15 @@ def check(config: Mapping[str, Any]) -> None:
             component not in COMPONENTS
             and rule is None
             and key not in FILLED_IN
-            and not key.startswith("logger.wandb.")
+            and not key.startswith(("logger.wandb.", "choices."))
         ):
             raise ConfigError(f"{key}: there is no such key{suggestion(key, list(RULES))}")
         ours = component not in COMPONENTS or str(config[component]["_target_"]).startswith(("vi.", "keras."))
         if ours and rule is not None and not rule.test(value):
             raise ConfigError(f"{key}={show(value)}: must be {rule.allowed}.")
     for key in RULES:
-        if key.split(".")[0] not in COMPONENTS and not key.startswith("logger.wandb") and key not in found:
+        section = key.split(".")[0]
+        if section not in (*COMPONENTS, *COMMANDS) and not key.startswith("logger.wandb") and key not in found:
             raise ConfigError(f"{key} is not set: must be {RULES[key].allowed}.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -14,6 +14,13 @@ from vi import random
 from vi.errors import ConfigError, RunError
 from vi.estimators.base import Estimator
 from vi.types import GROUPS, Losses, Noise, Particles
+
+
+class Objectives(NamedTuple):
+    """What each group descends: for each datum of the batch, and its mean over the batch, by group."""
+
+    losses: Losses
+    means: dict[str, tf.Tensor]
 
 
 class Trainer:
@@ -103,29 +110,55 @@ class Trainer:
         Returns:
             The gradients of each group, and the metrics of the step.
         """
-        x = self.data.batch(self.data.train, index, self._seed("binarization", step))
-        noise = self.noise(index, step)
+        x, noise = self.batch(index, step), self.noise(index, step)
+        particles, losses, gradients = self.differentiate(x, noise, index, step)
+        return gradients, self._metrics(particles, losses, gradients)
+
+    def differentiate(
+        self, x: tf.Tensor, noise: Noise, index: tf.Tensor, step: tf.Tensor
+    ) -> tuple[Particles, Objectives, dict[str, list]]:
+        """The particles of a batch and its noise, the losses with their means, and the gradients of each group."""
         with tf.GradientTape(persistent=True) as tape:
             particles = self.model.particles(x, noise, self.beta(step))
             losses = self.estimator.losses(particles, step)
             if not isinstance(losses, Losses):
                 raise ConfigError(f"estimator={type(self.estimator).__name__}: losses must return a vi.types.Losses.")
             means = self._means(losses, index)
-        gradients = take_gradients(tape, means, self.variables)
-        return gradients, self._metrics(particles, means, gradients)
+        return particles, Objectives(losses, means), take_gradients(tape, means, self.variables)
 
-    def run(self, steps: int) -> None:
-        """Trains for so many steps in one compiled call; it ends early at a metric that is not finite.
+    def run(self, steps: int) -> bool:
+        """Trains for so many steps in one compiled call, or up to the first one with a metric that is not finite.
+
+        That step is then not taken: it is the next one, and all variables are as they were before it. To watch
+        costs nothing, since the steps before it are simply taken again, from where the call began.
+
+        Returns:
+            Whether all steps were taken.
 
         Raises:
             RunError: out of memory.
         """
-        epoch = int(self.step.numpy()) * self.batch_size // self.size
-        if self._order is None or not 0 <= epoch - int(self._order[1].numpy()) <= 1:  # at the start, or restored
-            order = tf.concat([self._permutation(epoch), self._permutation(epoch + 1)], 0)
-            self._order = order, tf.constant(epoch, tf.int64)
-        with self._memory():
-            self._order = self._loop(*self._order, tf.constant(steps, tf.int64))
+        start, wanted = int(self.step.numpy()), steps
+        variables = [variable for group in self.state.values() for variable in group]
+        before = [tf.identity(variable) for variable in variables]
+        while not self._call(steps):
+            steps = int(self.step.numpy()) - 1 - start
+            for variable, value in zip(variables, before, strict=True):
+                variable.assign(value)
+        return steps == wanted
+
+    def skip(self) -> None:
+        """Passes over the next step: it changes nothing but the count of steps."""
+        self.step.assign_add(1)
+
+    def index(self, step: int) -> tf.Tensor:
+        """The batch of a step, as positions in the training data, `[B]`."""
+        epoch, start = divmod(step * self.batch_size, self.size)
+        return tf.concat([self._permutation(epoch), self._permutation(epoch + 1)], 0)[start:][: self.batch_size]
+
+    def batch(self, index: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """The data `index` `[B]` as the model sees them at a step, `[B, *event]`."""
+        return self.data.batch(self.data.train, index, self._seed("binarization", step))
 
     def noise(self, index: tf.Tensor, step: tf.Tensor) -> Noise:
         """The noise of one step: fresh, or each datum's own."""
@@ -142,22 +175,15 @@ class Trainer:
         return float(self.optimizers[group].learning_rate)
 
     def averages(self) -> dict[str, float]:
-        """The means of the metrics over the steps since the last call."""
+        """The means of the metrics over the steps since the last call; none where no step was taken."""
         *sums, count = self.sums.numpy().tolist()
         self.sums.assign(tf.zeros_like(self.sums))
-        return {name: total / count for name, total in zip(self.metric_names, sums, strict=True)}
+        return {name: total / count for name, total in zip(self.metric_names, sums, strict=True)} if count else {}
 
     def mean_bound(self) -> float:
         """The mean of the estimator's bound over the steps since the last `averages`."""
-        sums = self.sums.numpy()
-        return float(sums[self.metric_names.index("train/bound")] / sums[-1])
-
-    def first_not_finite(self) -> str | None:
-        """The first metric of the last step that is not finite, or None."""
-        for name, total in zip(self.metric_names, self.sums.numpy(), strict=False):
-            if not math.isfinite(total):
-                return name
-        return None
+        *sums, count = self.sums.numpy().tolist()
+        return sums[self.metric_names.index("train/bound")] / count if count else math.nan
 
     @property
     def state(self) -> dict[str, list]:
@@ -171,8 +197,22 @@ class Trainer:
             **optimizers,
         }
 
-    def _run_steps(self, order: tf.Tensor, epoch: tf.Tensor, steps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """`steps` train steps; `order` `[2N]` holds the orders of `epoch` and the next, as does the result."""
+    def _call(self, steps: int) -> bool:
+        """One compiled call; returns whether the metrics of all its steps were finite."""
+        epoch = int(self.step.numpy()) * self.batch_size // self.size
+        if self._order is None or not 0 <= epoch - int(self._order[1].numpy()) <= 1:  # at the start, or restored
+            order = tf.concat([self._permutation(epoch), self._permutation(epoch + 1)], 0)
+            self._order = order, tf.constant(epoch, tf.int64)
+        with self._memory():
+            order, now, finite = self._loop(*self._order, tf.constant(steps, tf.int64))
+        self._order = order, now
+        return bool(finite)
+
+    def _run_steps(self, order: tf.Tensor, epoch: tf.Tensor, steps: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """`steps` train steps, up to one that is not finite; whether there was none is returned.
+
+        `order` `[2N]` holds the orders of `epoch` and the next, as does the result.
+        """
         end = self.step + steps
         batch_size, size = self.batch_size, self.size
 
@@ -187,14 +227,14 @@ class Trainer:
             self.sums.assign_add(tf.concat([values, [1.0]], 0))
             return step + 1, order, now, tf.reduce_all(tf.math.is_finite(values))
 
-        step, order, epoch, _ = tf.while_loop(
+        step, order, epoch, finite = tf.while_loop(
             lambda step, order, epoch, finite: finite & (step < end),
             body,
             [tf.identity(self.step), order, epoch, True],
             parallel_iterations=1,
         )
         self.step.assign(step)
-        return order, epoch
+        return order, epoch, finite
 
     def _means(self, losses: Losses, index: tf.Tensor) -> dict[str, tf.Tensor]:
         """The mean loss over the batch of each group, weighted by the data's weights; equal losses stay one."""
@@ -211,8 +251,7 @@ class Trainer:
                 by_group[group] = means[id(loss)]
         return by_group
 
-    def _metrics(self, particles: Particles, means: dict, gradients: dict) -> dict[str, tf.Tensor]:
-        """The terms before their sums, so that the first that is not finite names the cause."""
+    def _metrics(self, particles: Particles, losses: Objectives, gradients: dict) -> dict[str, tf.Tensor]:
         metrics = {"train/nll": -tf.reduce_mean(particles.log_likelihood)}
         if particles.log_posterior is not None:
             metrics["train/kl"] = tf.reduce_mean(particles.log_posterior - particles.log_prior)
@@ -220,8 +259,8 @@ class Trainer:
         bound = self.estimator.bound(particles)
         self._check("bound", bound, particles.x)
         metrics["train/bound"] = tf.reduce_mean(bound)
-        metrics["train/loss"] = next(iter(means.values()))
-        for group, mean in means.items():
+        metrics["train/loss"] = next(iter(losses.means.values()))
+        for group, mean in losses.means.items():
             if mean is not metrics["train/loss"]:
                 metrics[f"train/loss_{group}"] = mean
         return metrics | {f"gradient_norm/{group}": tf.linalg.global_norm(g) for group, g in gradients.items()}

@@ -73,9 +73,8 @@ def vi_pass(settings: dict, jit: bool) -> Callable[[], None]:
     steps = trainer.size // trainer.batch_size
 
     def run() -> None:
-        trainer.run(steps)
-        if name := trainer.first_not_finite():
-            raise SystemExit(f"{name} is not finite, so the pass ended early.")
+        if not trainer.run(steps):
+            raise SystemExit("A step is not finite, so the pass ended early.")
         trainer.averages()
 
     return run
@@ -83,7 +82,7 @@ def vi_pass(settings: dict, jit: bool) -> Callable[[], None]:
 
 def main() -> None:
     """Times all of them, in turn."""
-    settings = config.resolve(config.compose([*MODEL, *sys.argv[1:]]))
+    settings = config.resolve(*config.compose([*MODEL, *sys.argv[1:]]))
     contenders = {
         "Keras fit": keras_pass(settings),
         "vi, without XLA": vi_pass(settings, jit=False),
