@@ -86,7 +86,7 @@ def test_a_multirun_has_a_folder_for_each_job_and_a_failed_job_stops_no_other(tm
     summaries = [json.loads((tmp_path / "sweep" / str(job) / "summary.json").read_text()) for job in range(4)]
     assert "job 1 (" in result.stderr
     assert "job 3 (" in result.stdout
-    assert "is not finite at step" in result.stderr
+    assert "not finite for" in result.stderr
     assert [summary["status"] for summary in summaries] == ["finished", "failed", "finished", "failed"]
     for job in (0, 2):
         assert len(pd.read_csv(tmp_path / "sweep" / str(job) / "metrics.csv")) == 2

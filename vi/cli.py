@@ -45,12 +45,12 @@ def train() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its own errors instead of exiting with them
     logging.raiseExceptions = False  # a log on a full disk is not worth a traceback
     failures: list[Exception] = []
-    line = shlex.join(["vi-train", *sys.argv[1:]])
+    command_line = shlex.join(["vi-train", *sys.argv[1:]])
 
     @hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name="train")
     def command(config: DictConfig) -> Any:
         try:
-            return _job(config, line)
+            return _job(config, command_line)
         except Exception as error:
             if HydraConfig.get().mode == RunMode.RUN:
                 failures.append(error)
@@ -64,17 +64,21 @@ def train() -> None:
         jobs.check()
         if failures:
             raise failures[0]
+        lines = [] if Sweep.directory is None else _failed(Sweep.directory)  # an Optuna study ends well regardless
     except KeyboardInterrupt as interrupt:
         sys.exit(_interrupted(interrupt))
     except Exception as error:
         if show_traceback:
             raise
-        if not isinstance(error, JobFailed):
-            print(f"vi-train: {sentence(error)}", file=sys.stderr)
-            sys.exit(1 if isinstance(error, RunError) else 2)
-    if Sweep.directory is not None and (failed := _failed(Sweep.directory)):
-        print("\n".join(f"vi-train: {line}" for line in failed), file=sys.stderr)
-        sys.exit(1)
+        lines = [sentence(error)]
+        if isinstance(error, JobFailed) and Sweep.directory is not None:
+            lines = _failed(Sweep.directory) or lines
+        elif not isinstance(error, RunError):
+            print(f"vi-train: {lines[0]}", file=sys.stderr)
+            sys.exit(2)
+    for line in lines:
+        print(f"vi-train: {line}", file=sys.stderr)
+    sys.exit(1 if lines else 0)
 
 
 class Sweep(Callback):

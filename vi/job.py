@@ -298,7 +298,7 @@ def _about(
     """What is known of a run as it begins, or goes on."""
     gpus = tf.config.list_physical_devices("GPU")
     now = datetime.datetime.now().isoformat(timespec="seconds")
-    resumed = [*earlier["resumed"], {"step": progress.step, "at": now}] if earlier else []
+    resumed = [*earlier.get("resumed", []), {"step": progress.step, "at": now}] if earlier else []
     return {
         "status": "running",
         "name": config["name"],
