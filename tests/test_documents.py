@@ -74,11 +74,14 @@ def test_the_smallest_components_run_from_the_command_line(name, tmp_path, monke
 
 def test_the_python_of_the_readme(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (block,) = blocks("README.md", "python")
+    first, replay = blocks("README.md", "python")
     real = vi.train
     monkeypatch.setattr(vi, "train", lambda overrides: real([*overrides, *TINY]), raising=False)
-    namespace = defined_by(block)
+    namespace = defined_by(first)
     assert isinstance(namespace["model"], LatentVariableModel)
+    with pytest.raises(vi.RunError, match="not finite"):
+        real([*TINY, "optimizer=sgd", "optimizer.learning_rate=1e9", "trainer.epochs=9"], directory="RUN_DIR")
+    assert defined_by(replay)["step"].causes
 
 
 def test_the_commands_of_the_readme_compose():
@@ -87,7 +90,8 @@ def test_the_commands_of_the_readme_compose():
     ]
     assert len(commands) >= 5
     for command in commands:
-        words = [word for word in command.split("#")[0].split()[1:] if not word.startswith("-")]
+        words = command.split("#")[0].split()[1:]
+        words = [word for word in words if not word.startswith("-") and not word.endswith("_DIR")]
         singles = [re.sub(r"=([^,={]+),.*", r"=\1", word) for word in words]
         config.resolve(*config.compose(singles))
 
