@@ -342,7 +342,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint_whole_and_one_sentence(smal
     ballast.write_bytes(b"0" * (free - 16_384))
     with pytest.raises(RunError) as error:
         vi.train([f"resume={run}", "trainer.epochs=8"])
-    assert "could not be written (" in str(error.value)
+    assert "the checkpoint of step 60 could not be written (No space left on device); " in str(error.value)
     assert "the last good one is step_000000048" in str(error.value)
     assert "\n" not in str(error.value)
     assert vi.load(run, "last").generate(1).shape == (1, 8, 8, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -150,7 +151,9 @@ def reason(error: BaseException) -> str:
     """What an operating system's or TensorFlow's error says, on one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return (getattr(error, "message", None) or str(error)).splitlines()[0].rstrip(".")
+    text = str(getattr(error, "message", error)).splitlines()[0]
+    operation = re.search(r"(?:.*; )?(.*) \[Op:\w+\]", text)
+    return (operation[1] if operation else text).rstrip(".")
 
 
 def _value(variable: Any) -> Any:
