@@ -48,7 +48,7 @@ MAY_IMPORT = {
     | {"likelihoods", "posteriors", "priors"},
     "runs": {"errors", "config", "job", "checkpoint", "nonfinite"},
     "compare": {"errors", "directory", "schema", "figures"},
-    "cli": {"config", "directory", "errors", "job", "loggers", "runs"},
+    "cli": {"config", "directory", "errors", "interruption", "job", "loggers", "runs"},
     "__init__": {"config", "errors", "estimators", "model"},
 }
 ONLY = {

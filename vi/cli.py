@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from vi.config import conf_directory, require_same, resolve, resumed, sentence, with_choices, without_hydra
 from vi.directory import mark_failed, newest_jobs, read_summary, short
 from vi.errors import ConfigError, Interrupted, RunError
+from vi.interruption import Interruption
 from vi.loggers import next_commands
 
 log = logging.getLogger(__name__)
@@ -59,9 +60,8 @@ def train() -> None:
 
     try:
         sys.argv[1:] = with_choices(sys.argv[1:])
-        with Jobs() as jobs:
+        with Jobs():
             command()
-        jobs.check()
         if failures:
             raise failures[0]
         lines = [] if Sweep.directory is None else _failed(Sweep.directory)  # an Optuna study ends well regardless
@@ -103,9 +103,6 @@ class Jobs:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-
-    def check(self) -> None:
-        """Raises Interrupted if a signal has come."""
         if self._received is not None:
             raise Interrupted(self._received)
 
@@ -138,7 +135,10 @@ def _job(config: DictConfig, line: str) -> Any:
     if _stopped:
         return None
     try:
-        summary = _run(config, directory, line)
+        with (
+            Interruption() if in_worker else contextlib.nullcontext()
+        ):  # a worker would die of a signal while it starts
+            summary = _run(config, directory, line)
     except KeyboardInterrupt as interrupt:
         if not in_worker:
             if (directory / "config.yaml").exists():
@@ -210,7 +210,7 @@ def _failed(sweep: Path) -> list[str]:
     for folder in newest_jobs(sweep):
         summary = read_summary(folder)
         if summary.get("status") == "failed":
-            lines.append(f"job {folder.name} ({','.join(summary['overrides'])}) failed: {summary['error']}")
+            lines.append(f"job {folder.name} ({','.join(summary.get('overrides', []))}) failed: {summary['error']}")
     return lines
 
 

@@ -14,7 +14,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interruption:
     """While it is entered, the first Ctrl-C or SIGTERM is kept for `check`; a second one interrupts at once.
 
-    Only the main thread hears signals; entered in another one, it changes nothing.
+    Entered within another one, it takes over what that has heard. Only the main thread hears signals; entered in
+    another thread, it changes nothing.
     """
 
     def __init__(self) -> None:
@@ -29,6 +30,9 @@ class Interruption:
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
             self._handlers = {number: signal.signal(number, self._receive) for number in SIGNALS}
+            outer = getattr(self._handlers[signal.SIGTERM], "__self__", None)
+            if isinstance(outer, Interruption):
+                self._received = outer._received
         return self
 
     def __exit__(
