@@ -111,8 +111,7 @@ def fit(
     progress.total = steps_of(epochs, trainer)
     began = time.perf_counter() - progress.seconds
     _warn_of_unfinished_schedule(trainer, progress.total)
-    pace = 1 if steps_per_call == "auto" else steps_per_call
-    compiled, saved = False, progress.step or None
+    pace, saved = _Pace(steps_per_call), progress.step or None
     try:
         for target in _evaluation_steps(trainer, progress, evaluate_every):
             if patience is not None and progress.stale >= patience:
@@ -121,26 +120,14 @@ def fit(
                 break
             while progress.step < target:
                 check()
-                steps = min(pace, target - progress.step)
-                start = time.perf_counter()
-                finite = trainer.run(steps)
-                elapsed = time.perf_counter() - start
-                if not finite and nonfinite == "skip":
+                if not _call(trainer, progress, pace, target):
+                    if nonfinite == "stop":
+                        raise NotFinite(saved)
                     trainer.skip()
+                    progress.step += 1
                     progress.skipped += 1
-                done = int(trainer.step.numpy()) - progress.step
-                progress.step += done
-                if not finite and nonfinite == "stop":
-                    raise NotFinite(saved)
                 progress.epoch = progress.step * trainer.batch_size / trainer.size
                 progress.seconds = time.perf_counter() - began
-                if compiled and finite:
-                    progress.training_seconds += elapsed
-                    progress.training_examples += done * trainer.batch_size
-                    if steps_per_call == "auto":
-                        pace = max(1, min(10 * pace, round(done / elapsed)))
-                compiled = True
-                progress.bound = trainer.mean_bound()
                 for logger in loggers:
                     logger.progress(progress)
             row = _row(trainer, progress, validate(), saved)
@@ -171,6 +158,36 @@ def last_good(saved: int | None) -> str:
 def steps_of(epochs: float, trainer: Trainer) -> int:
     """The steps in which each datum is seen `epochs` times, rounded up."""
     return math.ceil(epochs * trainer.size / trainer.batch_size - 1e-9)
+
+
+class _Pace:
+    """How many steps a compiled call takes: a given number, or so many that it lasts about a second."""
+
+    def __init__(self, steps: int | Literal["auto"]):
+        self.auto = steps == "auto"
+        self.steps = 1 if steps == "auto" else steps
+        self.compiled = False
+
+    def measure(self, progress: Progress, steps: int, examples: int, seconds: float) -> None:
+        """Counts a call; the first one compiles, and says nothing of the speed."""
+        if self.compiled:
+            progress.training_seconds += seconds
+            progress.training_examples += examples
+            if self.auto:
+                self.steps = max(1, min(10 * self.steps, round(steps / seconds)))
+        self.compiled = True
+
+
+def _call(trainer: Trainer, progress: Progress, pace: _Pace, target: int) -> bool:
+    """One compiled call, to `target` at most; returns whether it did not end at a step that is not finite."""
+    start = time.perf_counter()
+    finite = trainer.run(min(pace.steps, target - progress.step))
+    steps = int(trainer.step.numpy()) - progress.step
+    if finite:
+        pace.measure(progress, steps, steps * trainer.batch_size, time.perf_counter() - start)
+    progress.step += steps
+    progress.bound = trainer.mean_bound()
+    return finite
 
 
 def _evaluation_steps(trainer: Trainer, progress: Progress, every: float) -> Iterator[int]:
