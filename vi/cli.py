@@ -13,22 +13,25 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 import rich.console
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from vi.config import conf_directory, require_same, resolve, resumed, sentence, with_choices, without_hydra
+from vi.config import conf_directory, require_same, resolve, resumed, with_choices, without_hydra
 from vi.directory import mark_failed, newest_jobs, read_summary, short
 from vi.errors import ConfigError, Interrupted, RunError
 from vi.loggers import next_commands
+from vi.sentences import sentence
 
 log = logging.getLogger(__name__)
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+ALL_FAILED = "No trials are completed yet."  # as Optuna calls it
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -58,23 +61,38 @@ def train() -> None:
             raise _failed_job(error) from error  # and the other jobs go on
 
     try:
-        sys.argv[1:] = with_choices(sys.argv[1:])
+        overrides, options = _arguments(sys.argv[1:])
+        sys.argv[1:] = [*with_choices(overrides), *options]
         with Jobs() as jobs:
             command()
         jobs.check()
         if failures:
             raise failures[0]
+        if Sweep.directory is not None and not newest_jobs(Sweep.directory):
+            raise ConfigError(f"{short(Sweep.directory)}: the sweep has no job; does a glob match nothing?")
     except KeyboardInterrupt as interrupt:
         sys.exit(_interrupted(interrupt))
     except Exception as error:
         if show_traceback:
             raise
-        if not isinstance(error, JobFailed):
+        if not isinstance(error, JobFailed) and str(error) != ALL_FAILED:
             print(f"vi-train: {sentence(error)}", file=sys.stderr)
             sys.exit(1 if isinstance(error, RunError) else 2)
     if Sweep.directory is not None and (failed := _failed(Sweep.directory)):
         print("\n".join(f"vi-train: {line}" for line in failed), file=sys.stderr)
         sys.exit(1)
+
+
+def _arguments(given: list[str]) -> tuple[list[str], list[str]]:
+    """The overrides and the options of a command line, which Hydra by itself does not take in any order."""
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(f"{message}; vi-train --help tells what there is.")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    overrides = parser.parse_intermixed_args(given).overrides
+    return overrides, [argument for argument in given if argument not in overrides]
 
 
 class Sweep(Callback):
@@ -158,8 +176,10 @@ def _job(config: DictConfig, line: str) -> Any:
 def _run(config: DictConfig, directory: Path, line: str) -> dict[str, Any]:
     composed = HydraConfig.get()
     _, choices = without_hydra(OmegaConf.create({"hydra": {"runtime": {"choices": composed.runtime.choices}}}))
-    typed, group, resume = list(composed.overrides.task), None, config.resume is not None
+    typed, group, resume = _typed(), None, config.resume is not None
     if composed.mode == RunMode.RUN:
+        if config.sweep.resume is not None:
+            raise ConfigError(f"sweep.resume={config.sweep.resume}: goes on with a multirun; add -m.")
         plain = resumed(directory, typed, config, choices) if resume else resolve(config, choices)
     else:
         plain, group = resolve(config, choices), Path(composed.sweep.dir).name
@@ -182,6 +202,12 @@ def _run(config: DictConfig, directory: Path, line: str) -> dict[str, Any]:
     return run(plain, directory, Command(line, typed, group), resume)
 
 
+def _typed() -> list[str]:
+    """What was typed for this job, interpolations as they are."""
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)
+    return overrides
+
+
 def _threads(composed: Any) -> int:
     """The threads of a job: all cores, shared among the jobs that joblib runs at a time; 0 leaves it to TensorFlow."""
     if composed.mode == RunMode.RUN or composed.launcher._target_ != JOBLIB:
@@ -194,8 +220,8 @@ def _threads(composed: Any) -> int:
 def _failed_job(error: Exception) -> JobFailed:
     """The error of a job of a multirun, with its number and overrides; it is logged, and kept in its folder."""
     job, directory = HydraConfig.get().job, short(Path(HydraConfig.get().runtime.output_dir))
-    mark_failed(directory, sentence(error), list(HydraConfig.get().overrides.task))
-    failure = JobFailed(f"job {job.num} ({job.override_dirname}): {sentence(error)}")
+    mark_failed(directory, sentence(error), _typed())
+    failure = JobFailed(f"job {job.num} ({','.join(_typed())}): {sentence(error)}")
     log.error("vi-train: %s", failure)
     return failure
 
