@@ -69,6 +69,7 @@ COMPOSITION = {
     "'model.latent_dim=${nope:3}'": "model.latent_dim: Unsupported interpolation type nope.",
     "'model.latent_dim=${model.latent_dim}'": "model.latent_dim: Recursive interpolation detected.",
     "'model.latent_dim=${oc.env:NOPE}'": "model.latent_dim: Environment variable 'NOPE' not found.",
+    "name=${nope}": "${nope}: there is no key nope.",
     "hydra.nope=3": "hydra.nope: there is no such key.",
     "hydra.mode=NOPE": "hydra.mode=NOPE: Invalid value 'NOPE', expected one of [RUN, MULTIRUN].",
     "hydra/launcher=nope": "hydra/launcher=nope: there is no such choice. Allowed: basic, joblib.",
@@ -374,7 +375,7 @@ COMMAND_LINES = {**COMPOSITION, **VALUES, **INSTANTIATION, **PAIRS, **DATA, **RU
 BROKEN = {
     "estimator=custom estimator._target_=my.Bad": "AttributeError: 'Particles' object has no attribute 'nothing' (",
     "decoder=custom decoder._target_=my.narrow_decoder": "InvalidArgumentError: {{function_node ",
-    "encoder=custom encoder._target_=my.narrow_encoder": "ValueError: Exception encountered when calling Sequential",
+    "encoder=custom encoder._target_=my.narrow_encoder": "ValueError: Invalid input shape for input ",
 }
 
 COMPARE = {

@@ -27,7 +27,7 @@ from vi.config import conf_directory, require_same, resolve, resumed, with_choic
 from vi.directory import mark_failed, newest_jobs, read_summary, short
 from vi.errors import ConfigError, Interrupted, RunError
 from vi.loggers import next_commands
-from vi.sentences import sentence
+from vi.sentences import first_line, sentence
 
 log = logging.getLogger(__name__)
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
@@ -166,8 +166,7 @@ def _job(config: DictConfig, line: str) -> Any:
         file = directory / "traceback.txt"
         with contextlib.suppress(OSError):
             file.write_text(traceback.format_exc())
-        first_line = (str(error).splitlines() or [""])[0]
-        raise RunError(f"{type(error).__name__}: {first_line} (the traceback is in {file})") from error
+        raise RunError(f"{type(error).__name__}: {first_line(error)} (the traceback is in {file})") from error
     if composed.mode == RunMode.RUN:
         next_commands(rich.console.Console(), directory)
     return summary["best"].get("validation/iw_bound")

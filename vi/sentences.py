@@ -18,6 +18,7 @@ SAID = {
     r"Additional config directory '([^']+)' not found": "--config-dir={0}: there is no such directory.",
     r"Cannot find primary config '([^']+)'": "--config-name={0}: there is no such config; leave it out.",
     r"Primary config .*?'([^']+)'": "--config-path: there is none in {0}; leave it out, --config-dir adds to ours.",
+    r"Interpolation key '([^']+)' not found full_key: hydra": "${{{0}}}: there is no key {0}.",
     r"Interpolation key '([^']+)' not found full_key: (\S+)": "{1}=${{{0}}}: there is no key {0}.",
     r"ConfigError raised while resolving interpolation: (.*?) full_key: ": "{0}",
     r"(?:\w+ raised while resolving interpolation: )?\"?(.*?)\"?\.? full_key: (\S+)": "{1}: {0}.",
@@ -47,6 +48,12 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}."
     return text
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception that says what is wrong, which Keras has below another, in bold."""
+    lines = re.sub(r"\x1b\[\d+m", "", str(error)).splitlines()
+    return next((line for line in lines if line and not line.startswith("Exception encountered when calling")), "")
 
 
 def _no_such_choice(file: str, options: Sequence[str]) -> str:
