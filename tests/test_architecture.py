@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "random": set(),
     "ops": set(),
     "schema": {"errors"},
+    "sentences": {"schema"},
     "estimators": LEAVES,
     "networks": LEAVES,
     "posteriors": LEAVES,
@@ -44,11 +45,11 @@ MAY_IMPORT = {
     | {"checkpoint", "dashboard", "directory", "evaluate", "interruption", "loggers", "loop", "nonfinite", "pictures"}
     | {"trainer"},
     "config": LEAVES
-    | {"schema", "directory", "model", "networks", "data", "estimators"}
+    | {"schema", "sentences", "directory", "model", "networks", "data", "estimators"}
     | {"likelihoods", "posteriors", "priors"},
     "runs": {"errors", "config", "job", "checkpoint", "nonfinite"},
     "compare": {"errors", "directory", "schema", "figures"},
-    "cli": {"config", "directory", "errors", "interruption", "job", "loggers", "runs"},
+    "cli": {"config", "directory", "errors", "interruption", "job", "loggers", "runs", "sentences"},
     "__init__": {"config", "errors", "estimators", "model"},
 }
 ONLY = {
@@ -58,7 +59,19 @@ ONLY = {
     "matplotlib": {"figures"},
     "plotly": {"compare"},
     "tensorflow": set(MAY_IMPORT)
-    - {"errors", "schema", "directory", "interruption", "config", "runs", "__init__", "loop", "loggers", "dashboard"}
+    - {
+        "errors",
+        "schema",
+        "sentences",
+        "directory",
+        "interruption",
+        "config",
+        "runs",
+        "__init__",
+        "loop",
+        "loggers",
+        "dashboard",
+    }
     - {"figures", "compare"},
 }
 

@@ -136,12 +136,12 @@ def test_grey_levels_under_a_bernoulli_likelihood_are_marked(overrides, pseudo):
 
 
 WRONG = {
-    "trainer.epochs=-3": "trainer.epochs=-3: must be a number above 0.",
+    "trainer.epochs=-3": "trainer.epochs=-3: must be a finite number above 0.",
     "estimatr=multi_sample": "estimatr: there is no such key; did you mean estimator?",
     "trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "+trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "trainer.epochs": "trainer.epochs: is not of the form KEY=VALUE; quote a value with spaces, commas or braces.",
-    "~trainer.epochs": "trainer.epochs is not set: must be a number above 0.",
+    "~trainer.epochs": "trainer.epochs is not set: must be a finite number above 0.",
     "data=mnis": "data=mnis: there is no such choice; did you mean mnist? Allowed: arrays, binarized_mnist, ",
     "estimator=custom": "estimator=custom: needs estimator._target_=DOTTED.PATH of a class or function of your own.",
     "data=arrays": "data.path is not set; give it on the command line, data.path=VALUE.",
@@ -154,15 +154,16 @@ WRONG = {
     "encoder.hidden=3": "encoder.hidden=3: must be a list of positive whole numbers, such as [256].",
     "data.validation=1.5": "data.validation=1.5: must be a fraction between 0 and 1, or a whole number",
     "trainer.noise=frozen": "trainer.noise=frozen: must be fresh or fixed.",
-    "optimizer.learning_rate=abc": "optimizer.learning_rate=abc: must be a number above 0, or a Keras schedule",
+    "optimizer.learning_rate=abc": "optimizer.learning_rate=abc: must be a finite number above 0, or a Keras schedule",
     "logger.wandb.mode=on": "logger.wandb.mode=on: must be offline, online or disabled.",
     "logger.wandb=offline": "logger.wandb=offline: must be null, or a mapping of settings.",
-    "optimizer.beta_1=1": "optimizer.beta_1=1: must be a number of at least 0 and below 1.",
+    "optimizer.beta_1=1": "optimizer.beta_1=1: must be a finite number of at least 0 and below 1.",
     "encoder.activation=rleu": "encoder.activation=rleu: must be a Keras activation, one of celu, elu, ",
     "seed=0,1": "seed=0,1: holds several values; add -m to run one job for each, or brackets to give a list.",
     "~logger": "logger=null: must hold logger.wandb",
     "~model": "model=null: must hold model.latent_dim, model.output_bias.",
-    "name=a/b": "name=a/b: must be a name of letters, digits, hyphens, underscores and dots.",
+    "name=a/b": "name=a/b: must be a name of letters, digits, hyphens, underscores and dots, which does "
+    "not begin with a dot.",
 }
 
 
@@ -182,9 +183,9 @@ def test_a_mistake_in_a_component_of_ones_own_is_named_with_its_target():
         "operator.add": "estimator._target_=operator.add: TypeError",
     }
     for target, message in cases.items():
-        resolved = config.resolve(*config.compose([*TINY, "estimator=custom", f"estimator._target_={target}"]))
+        composed = config.compose([*TINY, "estimator=custom", f"estimator._target_={target}"])
         with pytest.raises(ConfigError) as error:
-            config.build(resolved)
+            config.build(config.resolve(*composed))
         assert str(error.value).startswith(message)
 
 

@@ -130,8 +130,8 @@ REFUSED = {
         {},
         "weight_train[19] = -1 is negative.",
     ),
-    "too_many": ({"x_train": X}, {"validation": 20}, "data.validation=20: leaves 0 of the 20 training data"),
-    "too_few": ({"x_train": X}, {"validation": 0.001}, "data.validation=0.001: leaves 20 of the 20"),
+    "too_many": ({"x_train": X}, {"validation": 20}, "data.validation=20: holds out 20 of the 20 training data"),
+    "too_few": ({"x_train": X}, {"validation": 0.001}, "data.validation=0.001: holds out 0 of the 20"),
     "not_given": ({"x_train": X}, {"validation": "given"}, "file: holds no array x_validation"),
     "other_shape": (
         {"x_train": X, "x_validation": X[:, :1]},

@@ -200,7 +200,7 @@ REFUSED = {
     "+estimator.power=2": "estimator.power=2: the run in {run} has estimator.power=null; only ",
     "~trainer.epochs": "~trainer.epochs: nothing can be taken out of a run that is resumed.",
     "trainer.epochs=2": "trainer.epochs=2: the run has done 4",
-    "trainer.epochs=-2": "trainer.epochs=-2: must be a number above 0.",
+    "trainer.epochs=-2": "trainer.epochs=-2: must be a finite number above 0.",
     "hydra.run.dir=other": "hydra.run.dir=other: a run that is resumed goes on in its own directory; leave it out.",
 }
 

@@ -13,23 +13,26 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 import rich.console
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from vi.config import conf_directory, require_same, resolve, resumed, sentence, with_choices, without_hydra
+from vi.config import choices_of, conf_directory, require_same, resolve, resumed, with_choices
 from vi.directory import mark_failed, newest_jobs, read_summary, short
 from vi.errors import ConfigError, Interrupted, RunError
 from vi.interruption import Interruption
 from vi.loggers import next_commands
+from vi.sentences import first_line, sentence
 
 log = logging.getLogger(__name__)
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
+ALL_FAILED = "No trials are completed yet."  # as Optuna calls it
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
@@ -59,11 +62,14 @@ def train() -> None:
             raise _failed_job(error) from error  # and the other jobs go on
 
     try:
-        sys.argv[1:] = with_choices(sys.argv[1:])
+        overrides, options = _arguments(sys.argv[1:])
+        sys.argv[1:] = [*with_choices(overrides), *options]
         with Jobs():
             command()
         if failures:
             raise failures[0]
+        if Sweep.directory is not None and not newest_jobs(Sweep.directory):
+            raise ConfigError(f"{short(Sweep.directory)}: the sweep has no job; does a glob match nothing?")
         lines = [] if Sweep.directory is None else _failed(Sweep.directory)  # an Optuna study ends well regardless
     except KeyboardInterrupt as interrupt:
         sys.exit(_interrupted(interrupt))
@@ -71,7 +77,7 @@ def train() -> None:
         if show_traceback:
             raise
         lines = [sentence(error)]
-        if isinstance(error, JobFailed) and Sweep.directory is not None:
+        if (isinstance(error, JobFailed) or str(error) == ALL_FAILED) and Sweep.directory is not None:
             lines = _failed(Sweep.directory) or lines
         elif not isinstance(error, RunError):
             print(f"vi-train: {lines[0]}", file=sys.stderr)
@@ -79,6 +85,18 @@ def train() -> None:
     for line in lines:
         print(f"vi-train: {line}", file=sys.stderr)
     sys.exit(1 if lines else 0)
+
+
+def _arguments(given: list[str]) -> tuple[list[str], list[str]]:
+    """The overrides and the options of a command line, which Hydra by itself does not take in any order."""
+
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(f"{message}; vi-train --help tells what there is.")
+
+    parser = get_args_parser()
+    parser.error = refuse  # type: ignore[method-assign]
+    overrides = parser.parse_intermixed_args(given).overrides
+    return overrides, [argument for argument in given if argument not in overrides]
 
 
 class Sweep(Callback):
@@ -152,8 +170,7 @@ def _job(config: DictConfig, line: str) -> Any:
         file = directory / "traceback.txt"
         with contextlib.suppress(OSError):
             file.write_text(traceback.format_exc())
-        first_line = (str(error).splitlines() or [""])[0]
-        raise RunError(f"{type(error).__name__}: {first_line} (the traceback is in {file})") from error
+        raise RunError(f"{type(error).__name__}: {first_line(error)} (the traceback is in {file})") from error
     if composed.mode == RunMode.RUN:
         next_commands(rich.console.Console(), directory)
     return summary["best"].get("validation/iw_bound")
@@ -161,9 +178,11 @@ def _job(config: DictConfig, line: str) -> Any:
 
 def _run(config: DictConfig, directory: Path, line: str) -> dict[str, Any]:
     composed = HydraConfig.get()
-    _, choices = without_hydra(OmegaConf.create({"hydra": {"runtime": {"choices": composed.runtime.choices}}}))
-    typed, group, resume = list(composed.overrides.task), None, config.resume is not None
+    choices, typed = choices_of(composed), _typed()
+    group, resume = None, config.resume is not None
     if composed.mode == RunMode.RUN:
+        if config.sweep.resume is not None:
+            raise ConfigError(f"sweep.resume={config.sweep.resume}: goes on with a multirun; add -m.")
         plain = resumed(directory, typed, config, choices) if resume else resolve(config, choices)
     else:
         plain, group = resolve(config, choices), Path(composed.sweep.dir).name
@@ -186,6 +205,12 @@ def _run(config: DictConfig, directory: Path, line: str) -> dict[str, Any]:
     return run(plain, directory, Command(line, typed, group), resume)
 
 
+def _typed() -> list[str]:
+    """What was typed for this job, interpolations as they are."""
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)
+    return overrides
+
+
 def _threads(composed: Any) -> int:
     """The threads of a job: all cores, shared among the jobs that joblib runs at a time; 0 leaves it to TensorFlow."""
     if composed.mode == RunMode.RUN or composed.launcher._target_ != JOBLIB:
@@ -198,8 +223,8 @@ def _threads(composed: Any) -> int:
 def _failed_job(error: Exception) -> JobFailed:
     """The error of a job of a multirun, with its number and overrides; it is logged, and kept in its folder."""
     job, directory = HydraConfig.get().job, short(Path(HydraConfig.get().runtime.output_dir))
-    mark_failed(directory, sentence(error), list(HydraConfig.get().overrides.task))
-    failure = JobFailed(f"job {job.num} ({job.override_dirname}): {sentence(error)}")
+    mark_failed(directory, sentence(error), _typed())
+    failure = JobFailed(f"job {job.num} ({','.join(_typed())}): {sentence(error)}")
     log.error("vi-train: %s", failure)
     return failure
 

@@ -1,11 +1,10 @@
-"""From overrides to configs, and from configs to objects. Only this module and `cli` know Hydra."""
+"""From overrides to configs, and from configs to objects. Only this module and `cli` import Hydra."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vi import schema
 from vi.directory import write
 from vi.errors import ConfigError
+from vi.sentences import sentence
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -36,8 +36,8 @@ class Parts:
     beta: Any
 
 
-def read(run_dir: Path) -> Config:
-    """The config of a run.
+def read(run_dir: Path, key: str | None = None) -> Config:
+    """The config of a run; `key` is what named its directory, for error messages.
 
     Raises:
         ConfigError: the directory holds no run, or its config is damaged.
@@ -45,19 +45,19 @@ def read(run_dir: Path) -> Config:
     from omegaconf import OmegaConf
     from yaml import YAMLError
 
-    file = run_dir / "config.yaml"
+    file, what = run_dir / "config.yaml", f"{key}={run_dir}" if key else str(run_dir)
     if not file.is_file():
-        raise ConfigError(f"{run_dir}: holds no config.yaml, so it is not the directory of a run.")
+        raise ConfigError(f"{what}: holds no config.yaml, so it is not the directory of a run.")
     try:
         config: Any = OmegaConf.to_container(OmegaConf.load(file))
     except (YAMLError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: is damaged: {sentence(error)}.") from None
+        raise ConfigError(f"{what}: its config.yaml is damaged: {sentence(error).rstrip('.')}.") from None
     if not isinstance(config, dict) or not {"model", "trainer", *schema.COMPONENTS} <= set(config):
-        raise ConfigError(f"{file}: is not the config of a run.")
+        raise ConfigError(f"{what}: its config.yaml is not the config of a run.")
     try:
         schema.check(config)
     except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from None
+        raise ConfigError(f"{what}: in its config.yaml, {error}") from None
     return config
 
 
@@ -65,19 +65,28 @@ def with_choices(overrides: Sequence[str]) -> list[str]:
     """The overrides, and beside `resume=RUN_DIR` the choices of that run, so that all its keys are known.
 
     Raises:
-        ConfigError: the directory holds no run, or another one was typed.
+        ConfigError: the directory holds no run, or another one was typed; or the choice of a group is no name.
     """
-    typed = {key: value for key, _, value in (override.partition("=") for override in overrides)}
-    if typed.get("resume") in (None, "", "null"):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    typed = {o.key_or_group: None if o.is_delete() or o.is_sweep_override() else o.value() for o in parsed}
+    for group in ("", *schema.COMPONENTS, *schema.CHOSEN):
+        if not isinstance(typed.get(group), str | list | None):
+            raise ConfigError(
+                f"{group}={schema.show(typed[group])}: must be GROUP=CHOICE, a name; vi-train --help shows all."
+            )
+    if typed.get("resume") is None:
         return list(overrides)
     if "hydra.run.dir" in typed:
         raise ConfigError(
             f"hydra.run.dir={typed['hydra.run.dir']}: a run that is resumed goes on in its own directory; leave it out."
         )
-    choices = read(Path(typed["resume"])).get("choices") or {}
-    kept = [f"{group}={choice}" for group, choice in choices.items() if choice is not None and group not in typed]
-    at = list(overrides).index(f"resume={typed['resume']}")
-    return [*overrides[:at], *kept, *overrides[at:]]
+    choices = read(Path(str(typed["resume"])), "resume").get("choices") or {}
+    return [
+        *(f"{group}={choice}" for group, choice in choices.items() if choice is not None and group not in typed),
+        *overrides,
+    ]
 
 
 def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig, choices: Mapping[str, str | None]) -> Config:
@@ -87,10 +96,9 @@ def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig, choices: 
         ConfigError: the directory holds no run, or something was typed that differs from it.
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
-    from omegaconf import OmegaConf
 
-    config = read(run_dir)
-    new: Any = OmegaConf.to_container(composed, resolve=True)
+    config = read(run_dir, "resume")
+    new = _plain(composed)
     for override in OverridesParser.create().parse_overrides(list(typed)):
         key = override.key_or_group
         if key == "resume" or key.startswith("hydra"):
@@ -116,11 +124,9 @@ def require_same(run_dir: Path, composed: DictConfig) -> None:
     """Raises ConfigError unless the run that a directory holds is of this config, but for what may change."""
     from omegaconf import OmegaConf
 
-    new = OmegaConf.to_container(
-        OmegaConf.masked_copy(composed, [str(key) for key in composed if key not in ("hydra", *schema.COMMANDS)]),
-        resolve=True,
-    )
-    kept, asked = (dict(schema.leaves(config)) for config in (read(run_dir), new))  # type: ignore[arg-type]
+    keys = [str(key) for key in composed if key not in ("hydra", *schema.COMMANDS)]
+    new = _plain(OmegaConf.masked_copy(composed, keys))
+    kept, asked = (dict(schema.leaves(config)) for config in (read(run_dir), new))
     for key in {**asked, **kept}:
         if not key.startswith((*schema.MAY_CHANGE, *schema.FILLED_IN, "choices.")):
             _require_same(run_dir, key, asked.get(key), kept.get(key))
@@ -156,23 +162,22 @@ def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | 
         ConfigError: an override is wrong.
     """
     import hydra
+    from omegaconf import open_dict
 
     try:
         with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3", job_name="train"):
             composed = hydra.compose("train", with_choices(overrides), return_hydra_config=True)
     except (hydra.errors.HydraException, ValueError) as error:
         raise ConfigError(sentence(error)) from None
-    return without_hydra(composed)
-
-
-def without_hydra(composed: DictConfig) -> tuple[DictConfig, dict[str, str | None]]:
-    """A composed config without Hydra's own part, and the choice of each group."""
-    from omegaconf import open_dict
-
-    choices = {g: c for g, c in composed.hydra.runtime.choices.items() if not g.startswith("hydra/") and g != "hydra"}
+    choices = choices_of(composed.hydra)
     with open_dict(composed):
         del composed["hydra"]
     return composed, choices
+
+
+def choices_of(hydra: DictConfig) -> dict[str, str | None]:
+    """The choice of each group of ours, from Hydra's own part of a config."""
+    return {group: choice for group, choice in hydra.runtime.choices.items() if group.split("/")[0] != "hydra"}
 
 
 def resolve(config: DictConfig, choices: Mapping[str, str | None]) -> Config:
@@ -181,6 +186,13 @@ def resolve(config: DictConfig, choices: Mapping[str, str | None]) -> Config:
     Raises:
         ConfigError: a value is not allowed, or an interpolation leads nowhere.
     """
+    plain = _plain(config)
+    plain["choices"] = dict(choices)
+    schema.check(plain)
+    return {key: value for key, value in plain.items() if key not in schema.COMMANDS}
+
+
+def _plain(config: DictConfig) -> Config:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
@@ -188,9 +200,7 @@ def resolve(config: DictConfig, choices: Mapping[str, str | None]) -> Config:
         plain: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(sentence(error)) from None
-    plain["choices"] = dict(choices)
-    schema.check(plain)
-    return {key: value for key, value in plain.items() if key not in schema.COMMANDS}
+    return plain
 
 
 def build(config: Config) -> Parts:
@@ -263,7 +273,9 @@ def instantiate(key: str, settings: Mapping[str, Any], kind: type, **arguments: 
     target = settings["_target_"]
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
-    _require_importable(f"{key}._target_={target}", target)
+    for name, value in {key: settings, **{f"{key}.{name}": value for name, value in settings.items()}}.items():
+        if isinstance(value, Mapping) and "_target_" in value:
+            _require_callable(f"{name}._target_={value['_target_']}", str(value["_target_"]))
     try:
         component = hydra.utils.instantiate(settings, **arguments, _convert_="all")
     except hydra.errors.InstantiationException as error:
@@ -279,20 +291,33 @@ def instantiate(key: str, settings: Mapping[str, Any], kind: type, **arguments: 
     return component
 
 
-def _require_importable(what: str, target: str) -> None:
-    module, _, name = target.rpartition(".")
+def _require_callable(what: str, target: str) -> None:
+    path, *names = target.split(".")
     try:
-        names = dir(importlib.import_module(module)) if module else []
+        found = importlib.import_module(path)
+        for name in names:
+            if not hasattr(found, name) and not _is_module(f"{path}.{name}"):
+                raise ConfigError(f"{what}: {path} has no {name}{schema.suggestion(name, dir(found))}")
+            path, found = f"{path}.{name}", getattr(found, name)
     except ModuleNotFoundError as error:
-        if error.name and module.startswith(error.name) and "." in module:
-            return  # the name of a class within a module, perhaps; instantiating it will tell
         raise ConfigError(f"{what}: there is no module {error.name}.") from error
+    except ConfigError:
+        raise
     except Exception as error:
-        raise ConfigError(f"{what}: {type(error).__name__} in {module}: {sentence(error)}") from error
-    if name not in names:
-        raise ConfigError(
-            f"{what}: {module or 'a target without a module'} has no {name}{schema.suggestion(name, names)}"
-        )
+        raise ConfigError(f"{what}: {type(error).__name__} in {path}: {sentence(error)}") from error
+    if not callable(found):
+        raise ConfigError(f"{what}: must be a class or function, but is of type {type(found).__name__}.")
+
+
+def _is_module(path: str) -> bool:
+    """Whether there is such a module, which then has been imported."""
+    try:
+        importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if not path.startswith(str(error.name)):
+            raise  # it is there, and imports what is not
+        return False
+    return True
 
 
 def set_precision(config: Config) -> None:
@@ -308,28 +333,3 @@ def save(config: Config, file: Path) -> None:
     from omegaconf import OmegaConf
 
     write(file, OmegaConf.to_yaml(OmegaConf.create(config)))
-
-
-def sentence(error: BaseException) -> str:
-    """An exception on one line; for Hydra's, the key or choice that is wrong and what is allowed."""
-    text = " ".join(str(error).split())
-    if found := re.search(
-        r"Could not find '([^']+)/([^'/]+)' Available options in '[^']+': (.*?) Config search path", text
-    ):
-        group, choice, options = found[1], found[2], found[3].split()
-        hint = schema.suggestion(choice, options)
-        return f"{group}={choice}: there is no such choice{hint} Allowed: {', '.join(options)}."
-    if found := re.search(r"(?:ConfigError raised while resolving interpolation: )(.*?) full_key: ", text):
-        return found[1]
-    if found := re.search(r"Could not delete from config. '([^']+)' does not exist", text):
-        return f"~{found[1]}: there is nothing to take out."
-    if found := re.search(r"Could not override '([^']+)'", text):
-        known = [*schema.RULES, *schema.COMPONENTS, *schema.CHOSEN]
-        return f"{found[1]}: there is no such key{schema.suggestion(found[1], known)}"
-    if found := re.search(r"Ambiguous value for argument '([^']+)'", text):
-        return f"{found[1]}: holds several values; add -m to run one job for each, or brackets to give a list."
-    if found := re.search(r"Error parsing override '([^']+)'|LexerNoViableAltException: (.*) \^", text):
-        return f"{found[1] or found[2]}: is not of the form KEY=VALUE; quote a value with spaces, commas or braces."
-    if found := re.search(r"Interpolation key '([^']+)' not found full_key: (\S+)", text):
-        return f"{found[2]}=${{{found[1]}}}: there is no key {found[1]}."
-    return text

@@ -164,8 +164,8 @@ class Dataset:
         held_out = round(validation * size) if isinstance(validation, float) else int(validation)
         if not 0 < held_out < size:
             raise ConfigError(
-                f"data.validation={validation}: leaves {size - held_out} of the {size} training data to train on "
-                f"and {held_out} to validate on; both must be above 0."
+                f"data.validation={validation}: holds out {held_out} of the {size} training data; at least 1 must be "
+                "held out, and 1 be left to train on."
             )
         order = random.permutation(size, random.seed(self.seed, "split")).numpy()
         return train.take(np.sort(order[held_out:])), train.take(np.sort(order[:held_out]))
@@ -173,7 +173,9 @@ class Dataset:
     def _open(self, part: str, like: Split | None = None) -> Split:
         x = self._read(f"x_{part}")
         if x is None:
-            raise ConfigError(f"{self.source}: holds no array x_{part}; it holds {', '.join(self._arrays)}.")
+            why = ", which data.validation=given needs" if part == "validation" else ""
+            held = ", ".join(self._arrays) or "nothing that is read"
+            raise ConfigError(f"{self.source}: holds no array x_{part}{why}; it holds {held}.")
         if x.ndim < 2 or len(x) == 0:
             raise ConfigError(f"{self.source}: x_{part} has shape {x.shape}, but must be [N, *event] with N above 0.")
         if like is not None and x.shape[1:] != like.x.shape[1:]:
@@ -253,14 +255,16 @@ def arrays(path: str, **options) -> Dataset:
     """Your own arrays: an `.npz` with `x_train` (and `x_validation`, `x_test`, `y_*`, `weight_train`), or an `.npy`."""
     file = Path(path).expanduser()
     if not file.is_file():
-        raise ConfigError(f"data.path={path}: there is no such file; an .npz or .npy of your arrays is needed.")
+        found = "is a directory" if file.is_dir() else "there is no such file"
+        raise ConfigError(f"data.path={path}: {found}; an .npz or .npy of your arrays is needed.")
     if file.suffix == ".npy":
         try:
             x = np.load(file, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
-            raise ConfigError(f"data.path={path}: cannot be read as an .npy file: {error}.") from None
-        return Dataset({"x_train": x}, str(file), **options)
-    return Dataset(_open_npz(file), str(file), **options)
+            why = str(error).splitlines()[0].split(". ")[0].rstrip(".")
+            raise ConfigError(f"data.path={path}: cannot be read as an .npy file of numbers ({why}).") from None
+        return Dataset({"x_train": x}, f"data.path={path}", **options)
+    return Dataset(_open_npz(file), f"data.path={path}", **options)
 
 
 class _Images(Mapping):

@@ -75,7 +75,10 @@ def run_job(
         Interrupted: by Ctrl-C or SIGTERM; the run can be resumed.
     """
     trainer = make_trainer(parts, config)
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{directory}: no run can be written there ({reason(error)}).") from None
     with lock(directory), Interruption() as interruption:
         if not resume and (directory / "config.yaml").exists():
             raise ConfigError(f"{directory}: already holds a run; choose another directory, or resume={directory}.")

@@ -60,6 +60,10 @@ def train(overrides: Sequence[str] = (), directory: str | Path | None = None) ->
         raise ConfigError(f"{overrides}: overrides are a list of texts, such as [{overrides!r}].")
     composed, choices = configs.compose(overrides)
     resume = composed.resume
+    if composed.sweep.resume is not None:
+        raise ConfigError(
+            f"sweep.resume={composed.sweep.resume}: goes on with a multirun, which only vi-train -m does."
+        )
     if resume is None:
         config = configs.resolve(composed, choices)
         directory = directory or Path("outputs") / config["name"] / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
@@ -132,7 +136,7 @@ def initialize(model: LatentVariableModel, run_dir: Path) -> None:
     """
     from vi.checkpoint import Checkpoints
 
-    configs.read(run_dir)
+    configs.read(run_dir, "init_from")
     try:
         Checkpoints(run_dir / "checkpoints", {"model": model.variables}).restore("best")
     except ConfigError as error:

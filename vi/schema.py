@@ -28,7 +28,7 @@ def number(low: float | None = None, above: float | None = None, below: float | 
     limit = limit if above is None else f" above {above:g}"
     limit = limit if below is None else f"{limit} and below {below:g}"
     return Rule(
-        f"a number{limit}",
+        f"a finite number{limit}",
         lambda v: (
             _is_number(v)
             and (low is None or v >= low)
@@ -74,6 +74,10 @@ def either(first: Rule, second: Rule) -> Rule:
 TEXT = Rule("a text", lambda v: isinstance(v, str) and v != "")
 DIRECTORY = Rule("a directory", lambda v: TEXT.test(v) or isinstance(v, int))  # a job's directory is a number
 NOTHING = Rule("null", lambda v: v is None)
+TARGET = Rule(
+    "the dotted path of a class or function, such as my_module.MyClass",
+    lambda v: isinstance(v, str) and re.fullmatch(r"\w+(\.\w+)+", v) is not None,
+)
 SCHEDULE = Rule(
     "a Keras schedule with its _target_",
     lambda v: isinstance(v, Mapping) and isinstance(v.get("_target_"), str),
@@ -101,7 +105,7 @@ VALIDATION = either(FRACTION, either(integer(1), choice("given", "test")))
 
 RULES: dict[str, Rule] = {
     "name": Rule(
-        "a name of letters, digits, hyphens, underscores and dots",
+        "a name of letters, digits, hyphens, underscores and dots, which does not begin with a dot",
         lambda v: isinstance(v, str) and re.fullmatch(r"[\w-][\w.-]*", v) is not None,
     ),
     "seed": integer(0, 2**31 - 1),
@@ -189,6 +193,8 @@ def check(config: Mapping[str, Any]) -> None:
             raise ConfigError(
                 f"{component}=custom: needs {component}._target_=DOTTED.PATH of a class or function of your own."
             )
+        if not TARGET.test(settings["_target_"]):
+            raise ConfigError(f"{component}._target_={show(settings['_target_'])}: must be {TARGET.allowed}.")
     found = dict(leaves(config))
     for key, value in found.items():
         if value == MISSING:

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import rich.console
 
@@ -25,15 +26,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="where to write; by default the DIR, or here if there are several"
     )
+    parser.error = _refuse  # type: ignore[method-assign, assignment]
     given = parser.parse_args(arguments)
     output = given.output or (given.directories[0] if len(given.directories) == 1 else Path())
     try:
         comparison = compare(given.directories)
         files = comparison.write(output)
-    except (ConfigError, OSError) as error:
-        print(f"vi-compare: {error}", file=sys.stderr)
-        sys.exit(2)
+    except ConfigError as error:
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{error.filename or output}: {error.strerror or error}.")
     console = rich.console.Console()
     print_tables(console, comparison)
     for file in files:
         console.print(str(file), highlight=False, soft_wrap=True, markup=False)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    print(f"vi-compare: {sentence}", file=sys.stderr)
+    sys.exit(2)
