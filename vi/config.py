@@ -175,7 +175,7 @@ def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | 
     return composed, choices
 
 
-def choices_of(hydra: DictConfig) -> dict[str, str | None]:
+def choices_of(hydra: Any) -> dict[str, str | None]:
     """The choice of each group of ours, from Hydra's own part of a config."""
     return {group: choice for group, choice in hydra.runtime.choices.items() if group.split("/")[0] != "hydra"}
 
