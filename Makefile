@@ -10,7 +10,7 @@ train: $(INSTALLED)
 	$(BIN)/vi-train
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n 2 -m "not slow"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -m slow

@@ -523,3 +523,11 @@ def test_the_curves_follow_the_selectors(opened):
 def test_pictures_are_inside_the_page_one_run_for_a_setting(opened):
     widths = opened.execute_script("return [...document.images].map(image => image.naturalWidth)")
     assert widths == [900, 900]
+
+
+def test_how_a_config_was_chosen_makes_no_setting_of_its_own(tmp_path):
+    """One seed by a ready sweep, one by hand without a dashboard: they are of one setting."""
+    for seed, chosen in enumerate([{"sweep": "estimators", "logger": "wandb"}, {"sweep": None, "logger": "none"}]):
+        file = make_run(tmp_path / str(seed), f"seed={seed}") / "config.yaml"
+        file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"choices": chosen}))
+    assert len(compare([tmp_path]).settings) == 1

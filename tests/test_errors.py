@@ -334,10 +334,8 @@ RUNS = {
     "resume=run seed=1": (
         "seed=1: the run in run has seed=0; only trainer.epochs, data.path and logger may change when it is resumed."
     ),
-    "resume=run estimator=nope": (
-        "estimator=nope: there is no such choice. Allowed: analytic_kl, custom, monte_carlo_kl, multi_sample, "
-        "multi_sample_monte_carlo_kl."
-    ),
+    "resume=run estimator=nope": "estimator=nope: the run in run has estimator=analytic_kl; only ",
+    "resume=run trainer.epoch=9": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "resume=run ~trainer": "~trainer: nothing can be taken out of a run that is resumed.",
     "resume=run model.latent_dim=${nope}": "model.latent_dim=${nope}: there is no key nope.",
     "resume=run trainer.epochs=0.5": "trainer.epochs=0.5: the run has done 1.00167 already.",

@@ -147,8 +147,9 @@ def test_a_finished_run_is_finished_again(finished, copy):
     assert_same_run(finished, copy)
 
 
-@pytest.mark.parametrize("part", [0.0, 0.5, 0.9])
-@pytest.mark.parametrize("name", ["variables.index", "variables.data-00000-of-00001", "state.json"])
+@pytest.mark.parametrize(
+    ("name", "part"), [("variables.index", 0.0), ("variables.data-00000-of-00001", 0.9), ("state.json", 0.5)]
+)
 def test_a_truncated_newest_checkpoint_falls_back_to_the_one_before_and_the_end_is_the_same(
     finished, copy, caplog, name, part
 ):
@@ -315,6 +316,45 @@ def test_a_learning_rate_of_a_million_stops_with_the_weights_before_the_step(tmp
     assert replay.causes
     report = json.loads((tmp_path / "run" / "nonfinite" / "report.json").read_text())
     assert (report["step"], report["seed"], report["causes"]) == (replay.step, 0, replay.causes)
+
+
+OVERFLOW = """
+    import tensorflow as tf
+    from vi.estimators import AnalyticKL
+
+    class Huge(AnalyticKL):
+        \"\"\"Is finite for each datum, and overflows in the mean over the batch.\"\"\"
+        def bound(self, particles):
+            return super().bound(particles) + 3e37
+"""
+
+
+def test_a_mean_that_overflows_is_named(tmp_path, monkeypatch):
+    (tmp_path / "my_huge.py").write_text(textwrap.dedent(OVERFLOW))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RunError, match=r"^step 0: the mean train/bound is not finite for 100 of the 100 data"):
+        vi.train([*SMALL, "estimator=custom", "estimator._target_=my_huge.Huge"], directory=tmp_path / "run")
+
+
+def test_where_the_step_cannot_be_examined_its_number_is_still_said(tmp_path, monkeypatch):
+    def fail(trainer):
+        raise ValueError("no memory")
+
+    monkeypatch.setattr("vi.job.examine", fail)
+    wild = ["optimizer=sgd", "optimizer.learning_rate=1e9"]
+    with pytest.raises(
+        RunError, match=r"^step \d+ is not finite; no checkpoint .*not be kept \(ValueError: no memory\)"
+    ):
+        vi.train([*SMALL, *wild], directory=tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"
+
+
+def test_beside_resume_hydra_composes_nothing_but_its_own_and_the_logger(finished):
+    """So a run goes on whose groups came from a directory of configs of one's own that is not there any more."""
+    resume = f"resume={finished}"
+    typed = [resume, "+study=mine", "data=mydata", "logger=none", "hydra.job.chdir=false", "trainer.epochs=9"]
+    assert vi.runs.configs.composable(typed) == [resume, "logger=none", "hydra.job.chdir=false"]
+    assert vi.runs.configs.composable(typed[1:]) == typed[1:]
 
 
 def test_only_a_kept_step_can_be_replayed(finished, tmp_path):

@@ -5,11 +5,10 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.test_cli import COMMAND, run
 from tests.test_runs import assert_same_run
@@ -95,7 +94,7 @@ def kill_at_random(run_dir, arguments, seed):
     before = rows(run_dir)
     process = start(*arguments, cwd=run_dir.parent)
     wait_for(lambda: rows(run_dir) > before, process)
-    time.sleep(random.Random(seed).uniform(0, 0.5))
+    time.sleep(random.Random(seed).uniform(0, 0.3))
     process.kill()
     return process.wait() == -signal.SIGKILL
 
@@ -103,7 +102,7 @@ def kill_at_random(run_dir, arguments, seed):
 def survive(tmp_path, moments, random_kills):
     """Kills one run at all these moments, each time going on with it; it must end as one that was never killed."""
     (tmp_path / "sabotage.py").write_text(SABOTAGE)
-    options = [*TINY, *OWN, f"trainer.epochs={100 * (len(moments) + random_kills)}"]
+    options = [*TINY, *OWN, f"trainer.epochs={25 * len(moments) + 50 * random_kills}"]
     done = run(*options, "hydra.run.dir=straight", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     run_dir, killed = tmp_path / "killed", 0
@@ -121,7 +120,7 @@ def survive(tmp_path, moments, random_kills):
 
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_path):
     moments = ["half a checkpoint", "whole but not yet named", "half a row", "no row"]
-    assert survive(tmp_path, moments, random_kills=2) > 0
+    assert survive(tmp_path, moments, random_kills=1) > 0
 
 
 @pytest.mark.slow
@@ -136,26 +135,17 @@ def test_a_signal_ends_the_call_saves_and_says_how_to_go_on(tmp_path, number, co
     process.send_signal(number)
     assert process.wait(60) == code
     assert (tmp_path / "out").read_text().endswith("vi-train: interrupted; vi-train resume=run goes on.\n")
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    (*_, newest) = sorted((tmp_path / "run" / "checkpoints").iterdir())
-    assert summary["status"] == "interrupted"
-    assert newest.name == f"step_{summary['step']:09d}"
+    assert_saved(tmp_path / "run")
 
 
-def test_two_runs_at_a_time_never_share_a_directory(tmp_path):
+def test_two_runs_never_share_a_directory(tmp_path):
     process = start(*TINY, "trainer.epochs=100000", "hydra.run.dir=run", cwd=tmp_path)
     wait_for(lambda: rows(tmp_path / "run") > 1, process)
-    for second in (["hydra.run.dir=run"], ["resume=run"]):
-        result = run(*TINY, *second, cwd=tmp_path) if "resume=run" not in second else run(*second, cwd=tmp_path)
-        assert result.returncode == 2
-        assert result.stderr == "vi-train: run: another process is at work in it; wait until it has ended.\n"
+    second = run("resume=run", cwd=tmp_path)
     process.kill()
     process.wait()
-    process = start("resume=run", cwd=tmp_path)  # a crash leaves no lock behind
-    before = rows(tmp_path / "run")
-    wait_for(lambda: rows(tmp_path / "run") > before, process)
-    process.terminate()
-    assert process.wait(60) == 143
+    assert second.returncode == 2
+    assert second.stderr == "vi-train: run: another process is at work in it; wait until it has ended.\n"
 
 
 GRID = ["estimator.samples=1,2", "optimizer=sgd", "optimizer.learning_rate=0.001,1e9", "trainer.epochs=10"]
@@ -164,6 +154,13 @@ GRID = ["estimator.samples=1,2", "optimizer=sgd", "optimizer.learning_rate=0.001
 def statuses(sweep):
     found = {path.parent.name: json.loads(path.read_text())["status"] for path in sweep.glob("*/summary.json")}
     return dict(sorted(found.items()))
+
+
+def assert_saved(run_dir):
+    """The run stands where its newest checkpoint does."""
+    summary = json.loads((run_dir / "summary.json").read_text())
+    (*_, newest) = sorted((run_dir / "checkpoints").iterdir())
+    assert (summary["status"], f"step_{summary['step']:09d}") == ("interrupted", newest.name)
 
 
 def test_a_sweep_in_processes_goes_on_where_it_was_left(tmp_path):
@@ -182,7 +179,9 @@ def test_a_sweep_in_processes_goes_on_where_it_was_left(tmp_path):
     summary.write_text(summary.read_text().replace('"status": "finished"', '"status": "interrupted"'))
     result = run("-m", "sweep.resume=sweep", *GRID[:2], "optimizer.learning_rate=0.001,1e8", *TINY, cwd=tmp_path)
     assert result.returncode == 2
-    assert "give the same overrides again; optimizer.learning_rate=100000000.0: the run in sweep/1" in result.stderr
+    assert result.stderr.startswith(
+        "vi-train: sweep.resume=sweep: give the same overrides again, in the same order: estimator.samples=1,2 "
+    )
     result = run("-m", "sweep.resume=sweep", *GRID, *TINY, cwd=tmp_path)
     assert result.returncode == 1
     assert statuses(tmp_path / "sweep") == {
@@ -194,20 +193,36 @@ def test_a_sweep_in_processes_goes_on_where_it_was_left(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_sweep_in_processes_that_is_interrupted_saves_all_its_jobs(tmp_path, number):
-    """Ctrl-C in a terminal reaches every process of the group; kill reaches the first one only."""
-    grid = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "seed=0,1,2", *TINY, "trainer.epochs=100000"]
+def test_a_sweep_in_processes_that_is_interrupted_saves_its_jobs_and_begins_no_other(tmp_path, number):
+    """Ctrl-C in a terminal reaches every process of the group; kill reaches the first one only. One worker is idle."""
+    grid = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer.epochs=5,100000", *TINY]
+    grid += ["trainer.evaluate_every=5" if number == signal.SIGTERM else "trainer.evaluate_every=5000"]
     process = start(*grid, "hydra.sweep.dir=sweep", cwd=tmp_path)
-    wait_for(lambda: all(rows(tmp_path / "sweep" / str(job)) > 2 for job in (0, 1)), process)
+    done = tmp_path / "sweep" / "0" / "summary.json"
+    wait_for(lambda: done.exists() and '"finished"' in done.read_text(), process)
+    wait_for(lambda: "Compiling" in (tmp_path / "sweep" / "1" / "train.log").read_text(), process)
+    time.sleep(3)
     if number == signal.SIGINT:
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
     assert process.wait(60) == 128 + number
-    assert statuses(tmp_path / "sweep") == {"0": "interrupted", "1": "interrupted"}
+    assert statuses(tmp_path / "sweep") == {"0": "finished", "1": "interrupted"}
+    assert_saved(tmp_path / "sweep" / "1")
     out = (tmp_path / "out").read_text()
     assert "vi-train -m sweep.resume=sweep with the same overrides goes on" in out
     assert "Traceback" not in out
+
+
+def test_what_was_typed_for_the_logger_stays_when_a_run_goes_on(tmp_path):
+    logger = ["logger=wandb", "logger.wandb.mode=disabled", "logger.wandb.project=mine", "+logger.wandb.tags=[a]"]
+    done = run(*TINY, *logger, "trainer.epochs=5", "hydra.run.dir=run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = run("resume=run", "trainer.epochs=10", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert config["logger"]["wandb"] == {"mode": "disabled", "project": "mine", "entity": None, "tags": ["a"]}
+    assert config["trainer"]["epochs"] == 10
 
 
 def test_an_optuna_study_goes_on_after_a_trial_that_fails(tmp_path):
@@ -224,12 +239,3 @@ def test_an_optuna_study_goes_on_after_a_trial_that_fails(tmp_path):
         if "best" in json.loads(path.read_text())
     )
     assert f"best_value: {best}" in (tmp_path / "sweep" / "optimization_results.yaml").read_text()
-
-
-def test_the_script_of_the_experiments_goes_on_too(tmp_path):
-    script = [sys.executable, str(Path(__file__).parents[1] / "experiments" / "train.py")]
-    result = run(*TINY, "trainer.epochs=5", "hydra.run.dir=run", cwd=tmp_path, command=script)
-    assert result.returncode == 0, result.stderr
-    result = run("resume=run", "trainer.epochs=10", cwd=tmp_path, command=script)
-    assert result.returncode == 0, result.stderr
-    assert json.loads((tmp_path / "run" / "summary.json").read_text())["epoch"] == pytest.approx(10, abs=0.1)

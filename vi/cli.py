@@ -10,7 +10,8 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -22,8 +23,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from vi.config import choices_of, conf_directory, require_same, resolve, resumed, with_choices
+from vi.config import choices_of, composable, conf_directory, require_same, resolve, resumed
 from vi.directory import mark_failed, newest_jobs, read_summary, short
 from vi.errors import ConfigError, Interrupted, RunError
 from vi.interruption import Interruption
@@ -54,37 +56,34 @@ def train() -> None:
     @hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name="train")
     def command(config: DictConfig) -> Any:
         try:
-            return _job(config, command_line)
+            return _job(config, command_line, overrides)
         except Exception as error:
             if HydraConfig.get().mode == RunMode.RUN:
                 failures.append(error)
                 return None
             raise _failed_job(error) from error  # and the other jobs go on
 
+    overrides: list[str] = []
     try:
         overrides, options = _arguments(sys.argv[1:])
-        sys.argv[1:] = [*with_choices(overrides), *options]
+        sys.argv[1:] = [*composable(overrides), *options]
         with Jobs():
             command()
         if failures:
             raise failures[0]
         if Sweep.directory is not None and not newest_jobs(Sweep.directory):
             raise ConfigError(f"{short(Sweep.directory)}: the sweep has no job; does a glob match nothing?")
-        lines = [] if Sweep.directory is None else _failed(Sweep.directory)  # an Optuna study ends well regardless
+        lines = _failed()  # an Optuna study ends well regardless
+        code = 1 if lines else 0
     except KeyboardInterrupt as interrupt:
-        sys.exit(_interrupted(interrupt))
+        lines, code = [_how_to_go_on(interrupt)], 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
     except Exception as error:
         if show_traceback:
             raise
-        lines = [sentence(error)]
-        if (isinstance(error, JobFailed) or str(error) == ALL_FAILED) and Sweep.directory is not None:
-            lines = _failed(Sweep.directory) or lines
-        elif not isinstance(error, RunError):
-            print(f"vi-train: {lines[0]}", file=sys.stderr)
-            sys.exit(2)
+        lines, code = _answer(error)
     for line in lines:
         print(f"vi-train: {line}", file=sys.stderr)
-    sys.exit(1 if lines else 0)
+    sys.exit(code)
 
 
 def _arguments(given: list[str]) -> tuple[list[str], list[str]]:
@@ -140,30 +139,36 @@ def _joblib_workers() -> list[int]:
     return list(getattr(executor, "_processes", None) or [])
 
 
-_stopped = False
-"""Whether this process, a worker of joblib, has been told to stop: the jobs that are left are not begun."""
+_worker = Interruption()
+"""What a worker of joblib, once it has begun its first job, has heard: then the jobs that are left are not begun."""
 
 
-def _job(config: DictConfig, line: str) -> Any:
+def _listen() -> None:
+    """Makes this process, a worker of joblib, keep SIGTERM for ever, by which the first process passes on all signals.
+
+    Idle, it would die of one and leave the others waiting for the jobs that it holds.
+    """
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        _worker.__enter__()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _job(config: DictConfig, line: str, typed: list[str]) -> Any:
     """One run, or one job of a multirun; returns the number that a sweeper maximizes."""
-    global _stopped
     composed = HydraConfig.get()
     directory = short(Path(composed.runtime.output_dir))
-    in_worker = composed.mode == RunMode.MULTIRUN and composed.launcher._target_ == JOBLIB
-    if _stopped:
+    if in_worker := composed.mode == RunMode.MULTIRUN and composed.launcher._target_ == JOBLIB:
+        _listen()
+    if _worker.heard is not None:
         return None
     try:
-        with (
-            Interruption() if in_worker else contextlib.nullcontext()
-        ):  # a worker would die of a signal while it starts
-            summary = _run(config, directory, line)
+        summary = _run(config, directory, line, typed)
     except KeyboardInterrupt as interrupt:
-        if not in_worker:
-            if (directory / "config.yaml").exists():
-                interrupt.add_note(f"vi-train resume={directory} goes on")
-            raise
-        _stopped = True  # raised, it would have joblib kill the other workers while they save
-        return None
+        if in_worker:  # raised, it would have joblib kill the other workers while they save
+            return None
+        if (directory / "config.yaml").exists():
+            interrupt.add_note(f"vi-train resume={directory} goes on")
+        raise
     except (ConfigError, RunError):
         raise
     except Exception as error:
@@ -176,17 +181,15 @@ def _job(config: DictConfig, line: str) -> Any:
     return summary["best"].get("validation/iw_bound")
 
 
-def _run(config: DictConfig, directory: Path, line: str) -> dict[str, Any]:
+def _run(config: DictConfig, directory: Path, line: str, typed: list[str]) -> dict[str, Any]:
     composed = HydraConfig.get()
-    choices, typed = choices_of(composed), _typed()
-    group, resume = None, config.resume is not None
+    choices, group, resume = choices_of(composed), None, config.resume is not None
     if composed.mode == RunMode.RUN:
         if config.sweep.resume is not None:
             raise ConfigError(f"sweep.resume={config.sweep.resume}: goes on with a multirun; add -m.")
-        plain = resumed(directory, typed, config, choices) if resume else resolve(config, choices)
+        plain = resumed(directory, typed, config) if resume else resolve(config, choices)
     else:
-        plain, group = resolve(config, choices), Path(composed.sweep.dir).name
-        typed = [override for override in typed if not override.startswith("sweep.resume=")]
+        plain, typed, group = resolve(config, choices), _typed(), Path(composed.sweep.dir).name
         if config.sweep.resume is not None and (directory / "config.yaml").exists():
             summary, resume = read_summary(directory), True
             if summary.get("status") == "finished":
@@ -206,9 +209,9 @@ def _run(config: DictConfig, directory: Path, line: str) -> dict[str, Any]:
 
 
 def _typed() -> list[str]:
-    """What was typed for this job, interpolations as they are."""
+    """The overrides of this job of a multirun, interpolations as they are."""
     overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)
-    return overrides
+    return [override for override in overrides if not override.startswith("sweep.resume=")]
 
 
 def _threads(composed: Any) -> int:
@@ -229,24 +232,29 @@ def _failed_job(error: Exception) -> JobFailed:
     return failure
 
 
-def _failed(sweep: Path) -> list[str]:
-    """A line for each job of a sweep that has failed."""
+def _failed() -> list[str]:
+    """A line for each job of the sweep that has failed."""
     lines = []
-    for folder in newest_jobs(sweep):
+    for folder in [] if Sweep.directory is None else newest_jobs(Sweep.directory):
         summary = read_summary(folder)
         if summary.get("status") == "failed":
             lines.append(f"job {folder.name} ({','.join(summary.get('overrides', []))}) failed: {summary['error']}")
     return lines
 
 
-def _interrupted(interrupt: KeyboardInterrupt) -> int:
-    """Says how to go on after an interruption; returns the exit code."""
+def _answer(error: Exception) -> tuple[list[str], int]:
+    """The lines that answer an error, and the exit code."""
+    of_jobs = isinstance(error, JobFailed) or str(error) == ALL_FAILED  # then each job says what it was
+    if of_jobs or isinstance(error, RunError | BrokenExecutor):
+        failed = _failed()
+        return failed if failed and of_jobs else [*failed, sentence(error)], 1
+    return [sentence(error)], 2
+
+
+def _how_to_go_on(interrupt: KeyboardInterrupt) -> str:
     if Sweep.directory is not None:
-        how = f"vi-train -m sweep.resume={short(Sweep.directory)} with the same overrides goes on"
-    else:
-        how = "; ".join(getattr(interrupt, "__notes__", ["nothing had begun"]))
-    print(f"vi-train: interrupted; {how}.", file=sys.stderr)
-    return interrupt.exit_code if isinstance(interrupt, Interrupted) else 130
+        return f"interrupted; vi-train -m sweep.resume={short(Sweep.directory)} with the same overrides goes on."
+    return f"interrupted; {'; '.join(getattr(interrupt, '__notes__', ['nothing had begun']))}."
 
 
 def _run_directory(resume: Any, new: str) -> str:
@@ -254,7 +262,7 @@ def _run_directory(resume: Any, new: str) -> str:
     return new if resume is None else str(resume)
 
 
-def _sweep_directory(resume: Any, run: Any, sweeper: str, new: str) -> str:
+def _sweep_directory(resume: Any, run: Any, sweeper: str, new: str, *, _root_: DictConfig) -> str:
     """Where a multirun writes: where it wrote before if it is gone on with."""
     if run is not None:
         raise ConfigError(f"resume={run}: goes on with a single run; with -m, use sweep.resume=SWEEP_DIR.")
@@ -264,7 +272,23 @@ def _sweep_directory(resume: Any, run: Any, sweeper: str, new: str) -> str:
         raise ConfigError(f"sweep.resume={resume}: goes on with grids only; an Optuna study starts anew.")
     if not Path(str(resume)).is_dir() or not newest_jobs(Path(str(resume))):
         raise ConfigError(f"sweep.resume={resume}: must be the directory of a multirun, and holds no job.")
+    if OmegaConf.is_missing(_root_.hydra.job, "num"):  # before the first job
+        _require_same_sweep(Path(str(resume)), _root_.hydra.overrides.task)
     return str(resume)
+
+
+def _require_same_sweep(directory: Path, typed: Sequence[str]) -> None:
+    """Raises ConfigError unless a sweep was begun with these overrides, but for where its jobs log and read."""
+
+    def settings(overrides: Sequence[str]) -> list[str]:
+        return [o for o in overrides if not o.lstrip("+").startswith(("sweep.resume=", "logger", "data.path="))]
+
+    with contextlib.suppress(OSError, AttributeError, OmegaConfBaseException):  # what Hydra wrote is not needed
+        begun = settings(OmegaConf.load(directory / "multirun.yaml").hydra.overrides.task)
+        if begun != settings(typed):
+            raise ConfigError(
+                f"sweep.resume={directory}: give the same overrides again, in the same order: {shlex.join(begun)}."
+            )
 
 
 def _job_directory(resume: Any, sweep: str, number: int, *, _root_: DictConfig) -> str:

@@ -61,15 +61,13 @@ def read(run_dir: Path, key: str | None = None) -> Config:
     return config
 
 
-def with_choices(overrides: Sequence[str]) -> list[str]:
-    """The overrides, and beside `resume=RUN_DIR` the choices of that run, so that all its keys are known.
+def composable(overrides: Sequence[str]) -> list[str]:
+    """What Hydra is to compose: all overrides; beside `resume=RUN_DIR`, only what concerns Hydra itself and the logger.
 
     Raises:
-        ConfigError: the directory holds no run, or another one was typed; or the choice of a group is no name.
+        ConfigError: the choice of a group is no name; or the directory holds no run, or another one was typed.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    parsed = _parse(overrides)
     typed = {o.key_or_group: None if o.is_delete() or o.is_sweep_override() else o.value() for o in parsed}
     for group in ("", *schema.COMPONENTS, *schema.CHOSEN):
         if not isinstance(typed.get(group), str | list | None):
@@ -82,42 +80,50 @@ def with_choices(overrides: Sequence[str]) -> list[str]:
         raise ConfigError(
             f"hydra.run.dir={typed['hydra.run.dir']}: a run that is resumed goes on in its own directory; leave it out."
         )
-    choices = read(Path(str(typed["resume"])), "resume").get("choices") or {}
+    read(Path(str(typed["resume"])), "resume")
     return [
-        *(f"{group}={choice}" for group, choice in choices.items() if choice is not None and group not in typed),
-        *overrides,
+        text
+        for text, override in zip(overrides, parsed, strict=True)
+        if _is_of(override.key_or_group.split("/")[0], ("hydra", "resume", "logger", "sweep"))
     ]
 
 
-def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig, choices: Mapping[str, str | None]) -> Config:
+def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig) -> Config:
     """The config of a run that is gone on with: its own, with what was typed beside `resume` where that may change.
+
+    Args:
+        run_dir: the directory of the run.
+        typed: the overrides.
+        composed: what Hydra has made of those that are `composable`.
 
     Raises:
         ConfigError: the directory holds no run, or something was typed that differs from it.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     config = read(run_dir, "resume")
-    new = _plain(composed)
-    for override in OverridesParser.create().parse_overrides(list(typed)):
+    choices = config.get("choices") or {}
+    changed: Any = OmegaConf.create(config)
+    for override in _parse(typed):
         key = override.key_or_group
-        if key == "resume" or key.startswith("hydra"):
+        if _is_of(key.split("/")[0], ("hydra", *schema.COMMANDS)):
             continue
         if override.is_delete():
             raise ConfigError(f"~{key}: nothing can be taken out of a run that is resumed.")
-        if key == "logger":
-            config["logger"] = new["logger"]
-        elif key in choices:
-            _require_same(run_dir, key, choices[key], (config.get("choices") or {}).get(key))
-        elif key.startswith("logger.") and config["logger"]["wandb"] is None:
-            config["logger"] = new["logger"]
-        elif key.startswith(schema.MAY_CHANGE):
-            *path, name = key.split(".")
-            _get(config, path)[name] = _get(new, [*path, name])
+        if key == "logger" or (_is_of(key, ("logger",)) and changed.logger.wandb is None):
+            changed.logger = composed.logger
+        elif key in (*schema.COMPONENTS, *schema.CHOSEN, *choices):
+            _require_same(run_dir, key, override.value(), choices.get(key))
         else:
-            _require_same(run_dir, key, _get(new, key.split(".")), _get(config, key.split(".")))
-    schema.check(config)
-    return config
+            OmegaConf.update(changed, key, override.value(), force_add=True)
+    try:
+        new: Any = OmegaConf.to_container(changed, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(sentence(error)) from None
+    schema.check(new)
+    _require_same_leaves(run_dir, config, new)
+    return new
 
 
 def require_same(run_dir: Path, composed: DictConfig) -> None:
@@ -125,10 +131,13 @@ def require_same(run_dir: Path, composed: DictConfig) -> None:
     from omegaconf import OmegaConf
 
     keys = [str(key) for key in composed if key not in ("hydra", *schema.COMMANDS)]
-    new = _plain(OmegaConf.masked_copy(composed, keys))
-    kept, asked = (dict(schema.leaves(config)) for config in (read(run_dir), new))
+    _require_same_leaves(run_dir, read(run_dir), _plain(OmegaConf.masked_copy(composed, keys)))
+
+
+def _require_same_leaves(run_dir: Path, config: Config, new: Config) -> None:
+    kept, asked = dict(schema.leaves(config)), dict(schema.leaves(new))
     for key in {**asked, **kept}:
-        if not key.startswith((*schema.MAY_CHANGE, *schema.FILLED_IN, "choices.")):
+        if not _is_of(key, (*schema.MAY_CHANGE, *schema.FILLED_IN, "choices")):
             _require_same(run_dir, key, asked.get(key), kept.get(key))
 
 
@@ -141,11 +150,14 @@ def _require_same(run_dir: Path, key: str, asked: Any, kept: Any) -> None:
         )
 
 
-def _get(config: Any, path: Sequence[str]) -> Any:
-    """What a nested config holds at a dotted key; None where it holds nothing."""
-    for name in path:
-        config = config.get(name) if isinstance(config, Mapping) else None
-    return config
+def _is_of(key: str, sections: Sequence[str]) -> bool:
+    return any(key == section or key.startswith(f"{section}.") for section in sections)
+
+
+def _parse(overrides: Sequence[str]) -> list[Any]:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create().parse_overrides(list(overrides))
 
 
 def conf_directory() -> Path:
@@ -166,7 +178,7 @@ def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | 
 
     try:
         with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3", job_name="train"):
-            composed = hydra.compose("train", with_choices(overrides), return_hydra_config=True)
+            composed = hydra.compose("train", composable(overrides), return_hydra_config=True)
     except (hydra.errors.HydraException, ValueError) as error:
         raise ConfigError(sentence(error)) from None
     choices = choices_of(composed.hydra)

@@ -123,10 +123,12 @@ class Dataset:
 
     @functools.cached_property
     def hash(self) -> str:
-        """A digest of the training and validation data."""
+        """A digest of the training and validation data, and of the weights."""
         digest = hashlib.sha256()
         for split in (self.train, self.validation):
-            digest.update(np.ascontiguousarray(split.x).data)
+            for array in (split.x, split.weight):
+                if array is not None:
+                    digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
 
     @functools.cached_property

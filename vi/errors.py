@@ -21,9 +21,3 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, signal: int):
         super().__init__(signal)
-        self.signal = signal
-
-    @property
-    def exit_code(self) -> int:
-        """128 and the number of the signal, as shells count."""
-        return 128 + self.signal

@@ -250,13 +250,15 @@ def _standing(progress: Progress) -> dict[str, Any]:
 def _explain(error: BaseException, trainer: Trainer, progress: Progress, directory: Path) -> BaseException:
     """The error of a run as a sentence that says where it stands; keeps a step that is not finite."""
     if isinstance(error, NotFinite):
-        examination, folder = examine(trainer), directory / "nonfinite"
+        folder, text, kept = directory / "nonfinite", error.what, ""
         try:
-            keep(examination, trainer, folder)
-            kept = f"{folder} keeps the step, and vi.replay('{folder}') computes it again"
-        except (OSError, tf.errors.OpError) as full:
-            kept = f"the step could not be kept ({reason(full)})"
-        return RunError(f"{examination}; {last_good(error.saved)}; {kept}. {ADVICE}")
+            if (examination := examine(trainer)).causes:
+                text = str(examination)
+                keep(examination, trainer, folder)
+                kept = f" {folder} keeps the step, and vi.replay('{folder}') computes it again."
+        except Exception as unable:  # of whatever kind, it must not hide what has happened
+            kept = f" The step could not be kept ({type(unable).__name__}: {reason(unable)})."
+        return RunError(f"{text}; {last_good(error.saved)}.{kept} {ADVICE}")
     if isinstance(error, OSError):
         return RunError(
             f"{error.filename or directory}: could not be written ({reason(error)}); the run stands at step "
@@ -282,17 +284,16 @@ def _earlier(directory: Path, data: Any) -> dict:
 
 
 def _wandb(config: dict, summary: dict, command: Command, directory: Path) -> Logger:
-    choices = config.get("choices") or {}
-    return WandbLogger(
-        directory,
-        config,
-        id=summary["wandb_id"],
-        name=f"{config['name']}/{directory.name}",
-        group=command.group,
-        tags=[config["name"], *(choices[group] for group in ("estimator", "data") if choices.get(group))],
-        notes=command.line,
-        **config["logger"]["wandb"],
-    )
+    choices, settings = config.get("choices") or {}, dict(config["logger"]["wandb"])
+    tags = [config["name"], *(choices[group] for group in ("estimator", "data") if choices.get(group))]
+    about = {
+        "id": summary["wandb_id"],
+        "name": f"{config['name']}/{directory.name}",
+        "group": command.group,
+        "notes": command.line,
+        "tags": [*tags, *settings.pop("tags", [])],
+    }
+    return WandbLogger(directory, config, **(about | settings))
 
 
 def _about(

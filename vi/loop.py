@@ -19,15 +19,16 @@ ADVICE = "A smaller optimizer.learning_rate or optimizer.global_clipnorm=1 often
 
 
 class NotFinite(RunError):
-    """The trainer's next step is not finite.
+    """The trainer's next step, or a metric that was found before it, is not finite.
 
     Args:
+        what: the sentence so far.
         saved: the step of the last good checkpoint, if there is one.
     """
 
-    def __init__(self, saved: int | None):
-        super().__init__(f"a step is not finite; {last_good(saved)}")
-        self.saved = saved
+    def __init__(self, what: str, saved: int | None):
+        super().__init__(f"{what}; {last_good(saved)}. {ADVICE}")
+        self.what, self.saved = what, saved
 
 
 @dataclasses.dataclass
@@ -122,7 +123,7 @@ def fit(
                 check()
                 if not _call(trainer, progress, pace, target):
                     if nonfinite == "stop":
-                        raise NotFinite(saved)
+                        raise NotFinite(f"step {progress.step} is not finite", saved)
                     trainer.skip()
                     progress.step += 1
                     progress.skipped += 1
@@ -206,7 +207,7 @@ def _row(
     """A row of metrics.csv; what cannot be computed is None."""
     averages = trainer.averages()
     if not averages:
-        raise RunError(f"no step after step {progress.evaluated} is finite; {last_good(saved)}. {ADVICE}")
+        raise NotFinite(f"no step after step {progress.evaluated} is finite", saved)
     row: dict[str, float | None] = {"step": progress.step, "epoch": progress.epoch, "seconds": 0.0}
     for name in ("train/loss", "train/bound", "train/elbo", "train/nll", "train/kl"):
         row[name] = averages.pop(name, None)
@@ -217,7 +218,7 @@ def _row(
     row |= averages
     for name, value in row.items():
         if value is not None and not math.isfinite(value):
-            raise RunError(f"{name} is not finite at step {progress.step}; {last_good(saved)}. {ADVICE}")
+            raise NotFinite(f"{name} is not finite at step {progress.step}", saved)
     return row
 
 

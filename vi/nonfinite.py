@@ -32,7 +32,7 @@ class Examination:
         x: the data as the model sees them, `[B, *event]`.
         terms: what the step computes of each datum, by name, `[B, ...]`, in nats.
         gradients: of each group.
-        causes: the names of what is not finite, the earliest of parameters, terms and gradients.
+        causes: the names of what is not finite, the earliest of parameters, terms, gradients and metrics.
         data: the indices in the array x_train of the data for which it is not finite.
     """
 
@@ -63,10 +63,11 @@ def examine(trainer: Trainer) -> Examination:
 
     def compute(x, noise, index, step):
         particles, losses, gradients = trainer.differentiate(x, noise, index, step)
-        return _terms(trainer.estimator, particles, losses.losses), gradients
+        terms = _terms(trainer.estimator, particles, losses.losses)
+        return terms, gradients, trainer.metrics(particles, losses, gradients)
 
     compiled = tf.function(compute, jit_compile=trainer.jit)
-    terms, gradients = tf.nest.map_structure(
+    terms, gradients, metrics = tf.nest.map_structure(
         lambda t: t.numpy(), compiled(x, noise, index, tf.constant(step, tf.int64))
     )
     parameters = [
@@ -81,10 +82,11 @@ def examine(trainer: Trainer) -> Examination:
     if not causes:
         causes = [f"the gradient of the {group} parameters" for group, gs in gradients.items() if not _finite_norm(gs)]
         single = tf.function(compute, jit_compile=trainer.jit)
-        for i in range(len(index)) if causes else ():  # a gradient is of the whole batch: one datum at a time
-            one = tf.nest.map_structure(lambda t, i=i: None if t is None else t[i : i + 1], (x, noise, index))
-            _, of_datum = single(*one, tf.constant(step, tf.int64))
+        for i in range(len(index)) if causes else ():  # a gradient is of the whole batch: one datum, twice, at a time
+            one = tf.nest.map_structure(lambda t, i=i: None if t is None else tf.gather(t, [i, i]), (x, noise, index))
+            _, of_datum, _ = single(*one, tf.constant(step, tf.int64))
             rows[i] = not all(_finite_norm([g.numpy() for g in gs]) for gs in of_datum.values())
+        causes = causes or [f"the mean {name}" for name, mean in metrics.items() if not np.isfinite(mean)]
     taken = trainer.data.train.index
     sources = index.numpy() if taken is None else taken[index.numpy()]
     data = sources[rows] if rows.any() else sources

@@ -69,7 +69,7 @@ def train(overrides: Sequence[str] = (), directory: str | Path | None = None) ->
         directory = directory or Path("outputs") / config["name"] / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
     elif directory is None:
         directory = Path(str(resume))
-        config = configs.resumed(directory, overrides, composed, choices)
+        config = configs.resumed(directory, overrides, composed)
     else:
         raise ConfigError(f"resume={resume}: the run goes on in its own directory, not in {directory}.")
     from vi.job import Command

@@ -112,7 +112,7 @@ class Trainer:
         """
         x, noise = self.batch(index, step), self.noise(index, step)
         particles, losses, gradients = self.differentiate(x, noise, index, step)
-        return gradients, self._metrics(particles, losses, gradients)
+        return gradients, self.metrics(particles, losses, gradients)
 
     def differentiate(
         self, x: tf.Tensor, noise: Noise, index: tf.Tensor, step: tf.Tensor
@@ -130,7 +130,7 @@ class Trainer:
         """Trains for so many steps in one compiled call, or up to the first one with a metric that is not finite.
 
         That step is then not taken: it is the next one, and all variables are as they were before it. To watch
-        costs nothing, since the steps before it are simply taken again, from where the call began.
+        costs one copy of the variables a call: from it, the steps before that one are taken again.
 
         Returns:
             Whether all steps were taken.
@@ -251,7 +251,8 @@ class Trainer:
                 by_group[group] = means[id(loss)]
         return by_group
 
-    def _metrics(self, particles: Particles, losses: Objectives, gradients: dict) -> dict[str, tf.Tensor]:
+    def metrics(self, particles: Particles, losses: Objectives, gradients: dict) -> dict[str, tf.Tensor]:
+        """What is logged of a step, scalars; it is finite if and only if they are."""
         metrics = {"train/nll": -tf.reduce_mean(particles.log_likelihood)}
         if particles.log_posterior is not None:
             metrics["train/kl"] = tf.reduce_mean(particles.log_posterior - particles.log_prior)

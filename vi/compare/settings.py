@@ -12,7 +12,7 @@ from vi.schema import COMPONENTS, GROUPS, leaves, show
 
 # What is not a setting: it changes no result, or follows from what does. Names are for people; data.path only says
 # where the data lie, and what they are the hash tells.
-NO_SETTING = ("seed", "name", "pseudo", "data.path", "trainer.steps_per_call", "model.event_shape", "logger")
+NO_SETTING = ("seed", "name", "choices", "pseudo", "data.path", "trainer.steps_per_call", "model.event_shape", "logger")
 PRESETS = ("experiment", "debug", "trainer")
 
 Row = dict[str, str]
