@@ -79,19 +79,6 @@ def test_a_failing_component_of_ones_own_is_a_sentence_with_the_traceback_in_a_f
     assert "p.nothing" in (tmp_path / "run" / "traceback.txt").read_text()
 
 
-def test_a_multirun_has_a_folder_for_each_job_and_a_failed_job_stops_no_other(tmp_path):
-    arguments = ["-m", "estimator.samples=1,2", "optimizer.learning_rate=0.001,1e9", "hydra.sweep.dir=sweep"]
-    result = run(*arguments, *TINY, "optimizer=sgd", cwd=tmp_path)
-    assert result.returncode == 1
-    summaries = [json.loads((tmp_path / "sweep" / str(job) / "summary.json").read_text()) for job in range(4)]
-    assert "job 1 (" in result.stderr
-    assert "job 3 (" in result.stdout
-    assert "not finite for" in result.stderr
-    assert [summary["status"] for summary in summaries] == ["finished", "failed", "finished", "failed"]
-    for job in (0, 2):
-        assert len(pd.read_csv(tmp_path / "sweep" / str(job) / "metrics.csv")) == 2
-
-
 def test_a_run_with_xla_and_wandb_prints_no_noise_and_needs_no_git(tmp_path):
     result = run(*TINY[:2], *TINY[4:], "hydra.run.dir=run", cwd=tmp_path, PATH=str(tmp_path))
     assert result.returncode == 0, result.stderr

@@ -10,6 +10,14 @@ from vi.errors import Interrupted
 from vi.interruption import Interruption
 
 
+@pytest.fixture(autouse=True)
+def _sigint_is_heard():
+    """Whoever starts the tests in the background has them ignore it."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_kept_until_it_is_asked_for(number):
     handler = signal.getsignal(number)

@@ -80,10 +80,10 @@ def run_job(
     except OSError as error:
         raise ConfigError(f"{directory}: no run can be written there ({reason(error)}).") from None
     with lock(directory), Interruption() as interruption:
-        if not resume and (directory / "config.yaml").exists():
+        checkpoints, progress = Checkpoints(directory / "checkpoints", trainer.state), Progress()
+        if not resume and ((directory / "config.yaml").exists() or checkpoints):
             raise ConfigError(f"{directory}: already holds a run; choose another directory, or resume={directory}.")
         earlier = _earlier(directory, parts.data) if resume else {}
-        checkpoints, progress = Checkpoints(directory / "checkpoints", trainer.state), Progress()
         if resume and checkpoints:
             progress = Progress(**checkpoints.restore("last"))
             if steps_of(config["trainer"]["epochs"], trainer) < progress.step:
