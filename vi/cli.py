@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import shlex
 import signal
@@ -157,7 +158,7 @@ def _job(config: DictConfig, line: str, typed: list[str]) -> Any:
     """One run, or one job of a multirun; returns the number that a sweeper maximizes."""
     composed = HydraConfig.get()
     directory = short(Path(composed.runtime.output_dir))
-    if in_worker := composed.mode == RunMode.MULTIRUN and composed.launcher._target_ == JOBLIB:
+    if in_worker := multiprocessing.parent_process() is not None:
         _listen()
     if _worker.heard is not None:
         return None

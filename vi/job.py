@@ -222,9 +222,9 @@ def _train(
         check=interruption.check,
     )
     final = validate(size=None)
-    best = final
+    best, best_step = final, progress.step
     if progress.best_step != progress.step:
-        checkpoints.restore("best")
+        best_step = checkpoints.restore("best")["step"]
         best = validate(size=None)
     for name, value in (*final.items(), *best.items()):
         if not math.isfinite(value):
@@ -233,7 +233,7 @@ def _train(
     if data.train.y is not None and data.validation.y is not None:
         train_means, means = evaluator.means(data.train), evaluator.means(data.validation)
         accuracy = knn_accuracy(train_means, data.train.y, means, data.validation.y)
-    return {"final": final, "best": {"step": progress.best_step, **best}, "knn_accuracy": accuracy}
+    return {"final": final, "best": {"step": best_step, **best}, "knn_accuracy": accuracy}
 
 
 def _standing(progress: Progress) -> dict[str, Any]:
