@@ -70,6 +70,13 @@ def test_a_run_by_the_script_as_by_the_command(tmp_path):
     assert "already holds a run" in again.stderr
 
 
+def test_a_run_outlives_the_reader_of_its_output(tmp_path):
+    process = subprocess.Popen([*COMMAND, *TINY, "hydra.run.dir=run"], cwd=tmp_path, stdout=subprocess.PIPE)
+    process.stdout.close()
+    assert process.wait(300) == 0
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "finished"
+
+
 def test_a_failing_component_of_ones_own_is_a_sentence_with_the_traceback_in_a_file(tmp_path):
     code = ["from vi.estimators import Estimator", "class Bad(Estimator):", "    def bound(self, p): return p.nothing"]
     (tmp_path / "my.py").write_text("\n".join(code))

@@ -95,6 +95,13 @@ def test_group_settings_interpolate_the_common_ones_leaf_by_leaf():
     assert {o.beta_1 for o in optimizers.values()} == {0.7}
 
 
+def test_a_learning_rate_may_be_a_whole_number():
+    optimizers = config.build_optimizers(
+        config.resolve(*config.compose(["optimizer=sgd", "optimizer.learning_rate=2"]))["optimizer"]
+    )
+    assert {float(o.learning_rate) for o in optimizers.values()} == {2.0}
+
+
 def test_optimizers_of_ones_own_and_schedules_of_the_learning_rate():
     overrides = [
         "optimizer=custom",

@@ -18,7 +18,7 @@ def _sigint_is_heard():
     signal.signal(signal.SIGINT, handler)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_kept_until_it_is_asked_for(number):
     handler = signal.getsignal(number)
     with Interruption() as interruption:

@@ -92,6 +92,7 @@ def test_train_and_load_give_the_model_back(tmp_path, monkeypatch):
             vi.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_number_of_steps_in_a_call_changes_no_result(tmp_path):
     frames, models = [], []
     for name, steps in (("a", "auto"), ("b", "auto"), ("c", "5")):

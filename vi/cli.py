@@ -18,7 +18,6 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import hydra
-import rich.console
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
@@ -29,8 +28,8 @@ from omegaconf.errors import OmegaConfBaseException
 from vi.config import choices_of, composable, conf_directory, require_same, resolve, resumed
 from vi.directory import mark_failed, newest_jobs, read_summary, short
 from vi.errors import ConfigError, Interrupted, RunError
-from vi.interruption import Interruption
-from vi.loggers import next_commands
+from vi.interruption import SIGNALS, Interruption
+from vi.loggers import Terminal, next_commands
 from vi.sentences import first_line, sentence
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,8 @@ class JobFailed(RunError):
 def train() -> None:
     """Runs `vi-train` with the arguments of the command line, and exits.
 
-    Exit codes: 0 done; 1 the run or a job failed; 2 the command, a value or a file was wrong; 130 and 143 interrupted.
+    Exit codes: 0 done; 1 the run or a job failed; 2 the command, a value or a file was wrong; 129, 130 and 143
+    interrupted.
     """
     show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its own errors instead of exiting with them
@@ -111,11 +111,12 @@ class Sweep(Callback):
 
 
 class Jobs:
-    """Passes Ctrl-C and SIGTERM on to jobs in processes of their own, which then save and end."""
+    """Passes Ctrl-C, SIGTERM and SIGHUP on to jobs in processes of their own, which then save and end."""
 
     def __enter__(self) -> Jobs:
         self._received: int | None = None
-        self._handlers = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = [n for n in SIGNALS if n != signal.SIGHUP or signal.getsignal(n) != signal.SIG_IGN]  # as nohup has it
+        self._handlers = {number: signal.signal(number, self._receive) for number in heard}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -151,7 +152,8 @@ def _listen() -> None:
     """
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         _worker.__enter__()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def _job(config: DictConfig, line: str, typed: list[str]) -> Any:
@@ -178,7 +180,7 @@ def _job(config: DictConfig, line: str, typed: list[str]) -> Any:
             file.write_text(traceback.format_exc())
         raise RunError(f"{type(error).__name__}: {first_line(error)} (the traceback is in {file})") from error
     if composed.mode == RunMode.RUN:
-        next_commands(rich.console.Console(), directory)
+        next_commands(Terminal(), directory)
     return summary["best"].get("validation/iw_bound")
 
 

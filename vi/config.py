@@ -267,9 +267,15 @@ def build_optimizers(settings: Config) -> dict[str, Any]:
     """An optimizer for each parameter group: the common settings, overlaid by the group's own."""
     import keras
 
-    common = {name: value for name, value in settings.items() if name not in schema.GROUPS}
+    def settings_of(group: str) -> Config:
+        common = {name: value for name, value in settings.items() if name not in schema.GROUPS}
+        merged = {**common, **(settings.get(group) or {})}
+        if isinstance(rate := merged.get("learning_rate"), int):
+            merged["learning_rate"] = float(rate)  # Keras takes no whole number
+        return merged
+
     return {
-        group: instantiate(f"optimizer.{group}", {**common, **(settings.get(group) or {})}, keras.optimizers.Optimizer)
+        group: instantiate(f"optimizer.{group}", settings_of(group), keras.optimizers.Optimizer)
         for group in schema.GROUPS
     }
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that is asked between compiled calls."""
+"""Ctrl-C, SIGTERM and SIGHUP as a question that is asked between compiled calls."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 from vi.errors import Interrupted
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """While it is entered, the first Ctrl-C or SIGTERM is kept for `check`; a second one interrupts at once.
+    """While it is entered, the first Ctrl-C, SIGTERM or SIGHUP is kept for `check`; a second one interrupts at once.
 
     Entered within another one, it takes over what that has heard. A signal that nobody has asked for when it is left
     is handed on. Only the main thread hears signals, and a signal that the process ignores is left ignored.

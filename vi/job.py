@@ -16,7 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import rich.console
 import tensorflow as tf
 
 from vi.checkpoint import Checkpoints, reason
@@ -25,7 +24,7 @@ from vi.directory import lock, read_summary, write
 from vi.errors import ConfigError, RunError
 from vi.evaluate import Evaluator, knn_accuracy
 from vi.interruption import Interruption
-from vi.loggers import Console, Logger, MetricsFile, closing_table
+from vi.loggers import Console, Logger, MetricsFile, Terminal, closing_table
 from vi.loop import ADVICE, NotFinite, Progress, fit, last_good, steps_of
 from vi.nonfinite import examine, keep
 from vi.pictures import draw
@@ -92,7 +91,7 @@ def run_job(
                 )
             checkpoints.forget_after(progress.step)
             log.info("Going on from step %d (epoch %.1f).", progress.step, progress.epoch)
-        console, metrics = rich.console.Console(), MetricsFile(directory / "metrics.csv")
+        console, metrics = Terminal(), MetricsFile(directory / "metrics.csv")
         loggers: list[Logger] = [metrics, Console(console)]
         summary = _about(parts, config, trainer, command, earlier, progress)
         try:
@@ -253,7 +252,7 @@ def _explain(error: BaseException, trainer: Trainer, progress: Progress, directo
         folder, text, kept = directory / "nonfinite", error.what, ""
         try:
             if (examination := examine(trainer)).causes:
-                text = str(examination)
+                text = str(examination) if error.what.startswith("step ") else f"{error.what}: {examination}"
                 keep(examination, trainer, folder)
                 kept = f" {folder} keeps the step, and vi.replay('{folder}') computes it again."
         except Exception as unable:  # of whatever kind, it must not hide what has happened
@@ -302,7 +301,9 @@ def _about(
     """What is known of a run as it begins, or goes on."""
     gpus = tf.config.list_physical_devices("GPU")
     now = datetime.datetime.now().isoformat(timespec="seconds")
-    resumed = [*earlier.get("resumed", []), {"step": progress.step, "at": now}] if earlier else []
+    resumed = (
+        [*earlier.get("resumed", []), {"step": progress.step, "at": now, "command": command.line}] if earlier else []
+    )
     return {
         "status": "running",
         "name": config["name"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -63,6 +64,15 @@ class MetricsFile(Logger):
             if new:
                 writer.writeheader()
             writer.writerow(row)
+
+
+class Terminal(rich.console.Console):
+    """The standard output, also when it is a pipe that nobody reads any more: what is written then is lost."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich, which by itself would end the process."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Console(Logger):
