@@ -54,3 +54,10 @@ def test_a_summary_is_read_or_refused_in_a_sentence(tmp_path):
         (tmp_path / "summary.json").write_text(text)
         with pytest.raises(ConfigError, match=message):
             directory.read_summary(tmp_path)
+
+
+def test_the_newest_try_of_each_job_is_found_among_other_folders(tmp_path):
+    for name in ("10", "2", "2_retry_2", "2_retry_10", "3_retry_old", "notes"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "4").touch()
+    assert [folder.name for folder in directory.newest_jobs(tmp_path)] == ["2_retry_10", "10"]

@@ -239,7 +239,11 @@ def _failed() -> list[str]:
     """A line for each job of the sweep that has failed."""
     lines = []
     for folder in [] if Sweep.directory is None else newest_jobs(Sweep.directory):
-        summary = read_summary(folder)
+        try:
+            summary = read_summary(folder)
+        except ConfigError as error:
+            lines.append(f"job {folder.name}: {error}")
+            continue
         if summary.get("status") == "failed":
             lines.append(f"job {folder.name} ({','.join(summary.get('overrides', []))}) failed: {summary['error']}")
     return lines

@@ -84,7 +84,7 @@ def composable(overrides: Sequence[str]) -> list[str]:
     return [
         text
         for text, override in zip(overrides, parsed, strict=True)
-        if _is_of(override.key_or_group.split("/")[0], ("hydra", "resume", "logger", "sweep"))
+        if schema.is_of(override.key_or_group.split("/")[0], ("hydra", "resume", "logger", "sweep"))
     ]
 
 
@@ -107,11 +107,11 @@ def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig) -> Config
     changed: Any = OmegaConf.create(config)
     for override in _parse(typed):
         key = override.key_or_group
-        if _is_of(key.split("/")[0], ("hydra", *schema.COMMANDS)):
+        if schema.is_of(key.split("/")[0], ("hydra", *schema.COMMANDS)):
             continue
         if override.is_delete():
             raise ConfigError(f"~{key}: nothing can be taken out of a run that is resumed.")
-        if key == "logger" or (_is_of(key, ("logger",)) and changed.logger.wandb is None):
+        if key == "logger" or (schema.is_of(key, ("logger",)) and changed.logger.wandb is None):
             changed.logger = composed.logger
         elif key in (*schema.COMPONENTS, *schema.CHOSEN, *choices):
             _require_same(run_dir, key, override.value(), choices.get(key))
@@ -137,7 +137,7 @@ def require_same(run_dir: Path, composed: DictConfig) -> None:
 def _require_same_leaves(run_dir: Path, config: Config, new: Config) -> None:
     kept, asked = dict(schema.leaves(config)), dict(schema.leaves(new))
     for key in {**asked, **kept}:
-        if not _is_of(key, (*schema.MAY_CHANGE, *schema.FILLED_IN, "choices")):
+        if not schema.is_of(key, (*schema.MAY_CHANGE, *schema.FILLED_IN, "choices")):
             _require_same(run_dir, key, asked.get(key), kept.get(key))
 
 
@@ -148,10 +148,6 @@ def _require_same(run_dir: Path, key: str, asked: Any, kept: Any) -> None:
             f"{key}={schema.show(asked)}: the run in {run_dir} has {key}={schema.show(kept)}; only "
             f"{', '.join(others)} and {last} may change when it is resumed."
         )
-
-
-def _is_of(key: str, sections: Sequence[str]) -> bool:
-    return any(key == section or key.startswith(f"{section}.") for section in sections)
 
 
 def _parse(overrides: Sequence[str]) -> list[Any]:

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -79,9 +80,9 @@ def newest_jobs(sweep: Path) -> list[Path]:
     """The folder of each job of a sweep, the last one where it was run again, in the order of their numbers."""
     newest: dict[int, tuple[int, Path]] = {}
     for folder in sweep.iterdir():
-        number, _, again = folder.name.partition("_retry_")
-        if folder.is_dir() and number.isdigit():
-            newest[int(number)] = max(newest.get(int(number), (-1, folder)), (int(again or 0), folder))
+        if folder.is_dir() and (found := re.fullmatch(r"(\d+)(?:_retry_(\d+))?", folder.name)):
+            number, again = int(found[1]), int(found[2] or 0)
+            newest[number] = max(newest.get(number, (-1, folder)), (again, folder))
     return [newest[number][1] for number in sorted(newest)]
 
 

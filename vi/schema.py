@@ -226,6 +226,11 @@ def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield key, value
 
 
+def is_of(key: str, sections: Sequence[str]) -> bool:
+    """Whether a dotted key is one of these, or below one."""
+    return any(key == section or key.startswith(f"{section}.") for section in sections)
+
+
 def show(value: Any) -> str:
     """A value as it is typed in a config."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vi.compare.runs import Run
-from vi.schema import COMPONENTS, GROUPS, leaves, show
+from vi.schema import COMPONENTS, GROUPS, is_of, leaves, show
 
 # What is not a setting: it changes no result, or follows from what does. Names are for people; data.path only says
 # where the data lie, and what they are the hash tells.
@@ -44,16 +44,12 @@ def _by_setting(known: Sequence[tuple[Run, Row]]) -> list[list[tuple[Run, Row]]]
 
 def _settings(config: Mapping[str, Any]) -> Row:
     """The keys of a config that are settings, with their values as text."""
-    row = {key: _text(value) for key, value in leaves(config) if not _is_no_setting(key)}
+    row = {key: _text(value) for key, value in leaves(config) if not is_of(key, NO_SETTING)}
     for group in GROUPS:
         for key in [key for key in row if key.startswith(f"optimizer.{group}.")]:
             if row[key] == row.get(key.replace(f".{group}.", ".", 1)):
                 del row[key]
     return row
-
-
-def _is_no_setting(key: str) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for name in NO_SETTING)
 
 
 def _tell_data_apart(known: Sequence[tuple[Run, Row]]) -> None:
@@ -122,7 +118,7 @@ def _name_by_overrides(run: Run, runs: Sequence[Run], names: Mapping[Path, str])
 
 
 def _typed(run: Run) -> list[str]:
-    return [text for text in run.overrides or () if not _is_no_setting(_key(text))]
+    return [text for text in run.overrides or () if not is_of(_key(text), NO_SETTING)]
 
 
 def _key(override: str) -> str:
