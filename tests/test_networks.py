@@ -4,6 +4,7 @@ import pytest
 
 from vi import networks
 from vi.errors import ConfigError
+from vi.likelihoods import Bernoulli, Gaussian
 
 
 @pytest.mark.parametrize("hidden", [[], [8], [8, 6, 4]])
@@ -25,6 +26,75 @@ def test_convolutions_mirror_any_image_size(shape, filters):
     assert decoder(np.ones((5, 2))).shape == (5, *shape)
 
 
+@pytest.mark.parametrize("shape", [(28, 28, 1), (7, 9, 3), (8, 8, 2), (13, 11, 1)])
+@pytest.mark.parametrize(
+    ("kernel_size", "strides", "padding"),
+    [
+        (3, 2, "valid"),
+        (2, 3, "valid"),
+        (4, 1, "same"),
+        ([3, 2], [2, 1], ["valid", "same"]),
+        ([3, 2], [3, 2], ["same", "valid"]),
+    ],
+)
+def test_a_mirrored_decoder_passes_through_the_sizes_of_its_encoder(shape, kernel_size, strides, padding):
+    settings = {"kernel_size": kernel_size, "strides": strides, "padding": padding}
+    backwards = {name: value[::-1] if isinstance(value, list) else value for name, value in settings.items()}
+    encoder = networks.conv_encoder(shape, [4, 5], hidden=[], **backwards)
+    decoder = networks.conv_decoder(2, shape, [5, 4], **settings)
+    forward = [layer.output.shape[1:3] for layer in encoder.layers if isinstance(layer, keras.layers.Conv2D)]
+    images = [layer.output.shape[1:3] for layer in decoder.layers if len(layer.output.shape) == 4]
+    assert {*forward, shape[:2]} <= set(images)
+    assert decoder(np.ones((3, 2))).shape == (3, *shape)
+
+
+def test_the_published_convolutions():
+    """The TensorFlow Probability team's (2019), and the course notes' with 128 = 4·4·8 units before them."""
+    encoder = networks.conv_encoder(
+        (28, 28, 1), [32, 32, 64, 64, 64], [5, 5, 5, 5, 7], [1, 2, 1, 2, 1], ["same"] * 4 + ["valid"], []
+    )
+    decoder = networks.conv_decoder(
+        16,
+        (28, 28, 1),
+        [64, 64, 64, 32, 32, 32],
+        [7, 5, 5, 5, 5, 5],
+        [1, 1, 2, 1, 2, 1],
+        ["valid"] + ["same"] * 5,
+        output_kernel_size=5,
+        hidden=[],
+        projection=False,
+    )
+    assert encoder.output_shape == (None, 64)
+    assert [layer.output.shape[1:] for layer in decoder.layers] == [
+        *[(1, 1, 16), (7, 7, 64), (7, 7, 64), (14, 14, 64), (14, 14, 32), (28, 28, 32), (28, 28, 32), (28, 28, 1)]
+    ]
+    small = networks.conv_decoder(2, (28, 28, 1), [8, 8], 5, 2, "valid", hidden=[64])
+    assert [layer.output.shape[1:] for layer in small.layers] == [
+        *[(64,), (128,), (4, 4, 8), (12, 12, 8), (28, 28, 8), (28, 28, 1)]
+    ]
+
+
+def test_an_offset_is_taken_off_the_data():
+    x = np.random.default_rng(0).random((5, 4, 4, 1), np.float32)
+    for make in (
+        lambda **o: networks.mlp_encoder((4, 4, 1), [], **o),
+        lambda **o: networks.conv_encoder((4, 4, 1), **o),
+    ):
+        keras.utils.set_random_seed(0)
+        plain = make()
+        keras.utils.set_random_seed(0)
+        np.testing.assert_allclose(make(offset=0.5)(x), plain(x - 0.5), rtol=1e-5, atol=1e-6)
+
+
+def test_convolutions_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match=r"encoder.strides=\[1, 2, 3\]: must be one value, or one for each of the 2"):
+        networks.conv_encoder((28, 28, 1), [4, 4], strides=[1, 2, 3])
+    with pytest.raises(ConfigError, match=r"encoder.kernel_size=9: exceeds the 8×8 pixels"):
+        networks.conv_encoder((8, 8, 1), [4], 9, padding="valid")
+    with pytest.raises(ConfigError, match=r"decoder.projection=false: 5 numbers do not fill an image of 2×2"):
+        networks.conv_decoder(5, (8, 8, 1), [4, 4], hidden=[], projection=False)
+
+
 def test_convolutions_of_anything_but_images_are_refused():
     with pytest.raises(ConfigError, match=r"encoder=conv: needs data of shape .* these are of shape \(12,\)"):
         networks.conv_encoder((12,))
@@ -32,13 +102,18 @@ def test_convolutions_of_anything_but_images_are_refused():
         networks.conv_decoder(2, (12,))
 
 
-def test_the_output_bias_is_the_output_at_zero_weights():
-    bias = np.random.default_rng(0).standard_normal((3, 4, 2)).astype(np.float32)
-    decoder = networks.mlp_decoder(2, (3, 4, 2), [5])
-    networks.set_output_bias(decoder, bias)
-    np.testing.assert_allclose(decoder(np.zeros((1, 2)))[0], bias, rtol=1e-6)
-    decoder = networks.conv_decoder(2, (3, 4, 2), [5])
-    networks.set_output_bias(decoder, bias)
-    np.testing.assert_allclose(decoder.get_layer("output").bias, bias.mean((0, 1)), rtol=1e-5)
+@pytest.mark.parametrize("make", [Bernoulli, Gaussian, lambda event: Gaussian(event, scale="output")])
+def test_at_zero_weights_the_mean_is_that_of_the_data_or_with_convolutions_of_each_channel(make):
+    event = (3, 4, 2)
+    mean, likelihood = np.random.default_rng(0).random(event), make(event)
+    by_channel = np.broadcast_to(mean.mean(axis=(0, 1)), event)
+    for decoder, expected in (
+        (networks.mlp_decoder(2, likelihood.outputs(event), [5]), mean),
+        (networks.conv_decoder(2, likelihood.outputs(event), [5]), by_channel),
+    ):
+        networks.set_output_bias(decoder, likelihood.initial_output, mean)
+        output = decoder(np.zeros((1, 2)))[:, None]
+        np.testing.assert_allclose(likelihood(output).mean()[0, 0], expected, rtol=1e-4)
+    nameless = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     with pytest.raises(ConfigError, match="output_bias"):
-        networks.set_output_bias(keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)]), bias)
+        networks.set_output_bias(nameless, likelihood.initial_output, mean)
