@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 from tests import models
+from vi.data import Dataset
 from vi.errors import ConfigError
-from vi.estimators import AnalyticKL, MonteCarloKL
-from vi.posteriors import DiagonalGaussian, FullCovarianceGaussian, Posterior
+from vi.estimators import AnalyticKL, MonteCarloKL, Reconstruction
+from vi.posteriors import Deterministic, DiagonalGaussian, FullCovarianceGaussian, Posterior
 from vi.types import Draws
 
 ESTIMATORS = {
@@ -143,3 +144,72 @@ def test_estimators_that_need_a_density_refuse_an_implicit_posterior():
     for estimator in (AnalyticKL(models.S), MonteCarloKL(models.S), IWAE(models.S)):
         with pytest.raises(ConfigError, match="ImplicitPosterior"):
             estimator.bound(particles)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 13])
+def test_the_exact_and_the_monte_carlo_kl_train_on_the_same_loss_at_any_batch_size(batch_size):
+    """Whatever weighs the KL: β of the run, a weight of each datum's KL, a weight of each datum's loss."""
+    from tests.test_trainer import make_trainer
+
+    rng = np.random.default_rng(0)
+    weights = {name: rng.random(30).astype(np.float32) for name in ("weight_train", "kl_weight_train")}
+    data = Dataset({"x_train": models.data(30, "float32"), **weights}, "test data", validation=0.25)
+
+    def losses(estimator, repeats):
+        trainer = make_trainer(estimator, data=data, batch_size=batch_size, beta=10.0)
+        index = tf.range(batch_size)
+
+        @tf.function
+        def loss(step):
+            return trainer.differentiate(data.batch(data.train, index, step), trainer.noise(index, step), index, step)[
+                1
+            ]
+
+        return np.array([loss(tf.constant(i)).means["generative"].numpy() for i in range(repeats)])
+
+    exact, sampled = losses(AnalyticKL(100), 300), losses(MonteCarloKL(100, divergence_samples=10), 300)
+    models.assert_mean(exact - sampled, 0.0)
+
+
+def test_samples_of_their_own_for_the_kl_leave_the_likelihood_at_its_samples():
+    model = models.linear_gaussian()
+    estimator = MonteCarloKL(models.S, divergence_samples=7)
+    noise = models.make_particles(model, estimator.draws).noise
+    assert noise.posterior.shape[1] == models.S
+    assert noise.divergence.shape[1] == 7
+    particles = models.make_particles(model, estimator.draws)
+    z, log_q = particles.posterior.sample(noise.divergence)
+    expected = tf.reduce_mean(log_q - model.prior.log_prob(z), axis=1)
+    np.testing.assert_allclose(estimator.divergence(particles), expected, rtol=1e-6)
+
+
+def test_the_mean_log_likelihood_of_the_samples_is_below_the_log_likelihood_of_their_mean():
+    """Jensen's inequality: log p(x|·) is concave in the output, so the latter would overstate the bound."""
+    from vi.likelihoods import Bernoulli
+
+    likelihood = Bernoulli((models.D,))
+    rng = np.random.default_rng(0)
+    outputs = tf.constant(3 * rng.standard_normal((models.B, 25, models.D)), "float32")
+    x = tf.constant(rng.integers(0, 2, (models.B, 1, models.D)), "float32")
+    mean_log_likelihood = tf.reduce_mean(likelihood(outputs).log_prob(x), axis=1)
+    for mean in (
+        tf.reduce_mean(outputs, 1, keepdims=True),
+        logit(tf.reduce_mean(tf.sigmoid(outputs), 1, keepdims=True)),
+    ):
+        assert np.all(mean_log_likelihood.numpy() < likelihood(mean).log_prob(x).numpy()[:, 0])
+    particles = models.make_particles(models.linear_gaussian(), Draws(25))
+    expected = tf.reduce_mean(particles.log_likelihood, axis=1) - particles.posterior.kl(particles.prior)
+    np.testing.assert_allclose(AnalyticKL(25).bound(particles), expected, rtol=1e-6)
+
+
+def test_reconstruction_is_the_expected_log_likelihood_of_any_posterior():
+    for posterior in (DiagonalGaussian, Deterministic):
+        particles = models.make_particles(models.linear_gaussian(posterior), Draws(models.S))
+        estimator = Reconstruction(models.S)
+        expected = tf.reduce_mean(particles.log_likelihood, axis=1)
+        np.testing.assert_array_equal(estimator.bound(particles), expected)
+        np.testing.assert_array_equal(estimator.losses(particles, 0).inference, -expected)
+
+
+def logit(p):
+    return tf.math.log(p) - tf.math.log1p(-p)

@@ -112,3 +112,17 @@ def test_what_people_call():
     assert model.reconstruct(x).shape == x.shape
     np.testing.assert_array_equal(model.generate(7, seed=1), model.generate(7, seed=1))
     assert not np.array_equal(model.generate(7, seed=1), model.generate(7, seed=0))
+
+
+def test_people_may_bring_their_own_noise():
+    model, x = models.linear_gaussian(), tf.constant(models.data())
+    eps = tf.random.stateless_normal([models.B, models.S, models.L], [0, 0])
+    images = model.reconstruct(x, eps=eps)
+    assert images.shape == (models.B, models.S, models.D)
+    np.testing.assert_array_equal(images, model.reconstruct(x, eps=eps))
+    q = model.encode(x).distribution
+    z = q.mean() + q.stddev() * eps
+    np.testing.assert_allclose(images, model.decode(z).mean(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.reconstruct(x, eps=0 * eps)[:, 0], model.decode(q.mean()).mean()[:, 0], rtol=1e-4)
+    z = tf.random.stateless_normal([7, models.L], [0, 1])
+    np.testing.assert_array_equal(model.generate(eps=z), model.decode(z).mean())

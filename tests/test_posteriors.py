@@ -2,24 +2,32 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 import tensorflow as tf
 
 from tests import models, reference
 from vi import random
 from vi.errors import ConfigError
-from vi.posteriors import DiagonalGaussian, FullCovarianceGaussian
-from vi.priors import StandardNormal
+from vi.posteriors import Deterministic, DiagonalGaussian, FullCovarianceGaussian, LocationScale
+from vi.priors import Density, StandardNormal
 
 FAMILIES = {
     "log_variance": lambda: DiagonalGaussian(models.L),
     "log_sd": lambda: DiagonalGaussian(models.L, scale="log_sd"),
     "full_covariance": lambda: FullCovarianceGaussian(models.L),
 }
+ALL = FAMILIES | {"location_scale": lambda: LocationScale(models.L, base="laplace", base_scale=0.5)}
+BASES = {
+    "normal": scipy.stats.norm,
+    "laplace": scipy.stats.laplace,
+    "logistic": scipy.stats.logistic,
+    "gumbel": scipy.stats.gumbel_r,
+}
 
 
 def conditional(name, features=4):
     """q(z|x) for B data, and noise for S samples."""
-    family = FAMILIES[name]()
+    family = ALL[name]()
     x = np.random.default_rng(0).standard_normal((models.B, features))
     q = family(tf.constant(x, family.compute_dtype))
     return q, family.noise([models.B, models.S], random.seed(0, "train"))
@@ -72,9 +80,9 @@ def test_the_kl_of_a_full_covariance_does_not_split():
         q.kl_per_dimension(StandardNormal(models.L))
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ALL)
 def test_a_stopped_copy_is_equal_and_passes_gradients_to_z_only(name):
-    family = FAMILIES[name]()
+    family = ALL[name]()
     features = tf.constant(np.random.default_rng(0).standard_normal((models.B, 4)), "float32")
     z = tf.ones([models.B, models.S, models.L])
     with tf.GradientTape() as tape:
@@ -140,7 +148,7 @@ def test_a_mean_without_closed_form_is_a_sample_mean():
     np.testing.assert_array_equal(q.mean(), q.mean())
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", ALL)
 def test_single_precision_agrees_with_double(name):
     q, eps = conditional(name)
     wide = {key: tf.cast(value, "float64") for key, value in q.parameters.items()}
@@ -167,3 +175,72 @@ def test_the_standard_normal_prior_has_its_density_and_samples_are_the_noise():
     np.testing.assert_array_equal(prior.sample(z), z)
     expected = [[reference.log_normal(s, np.zeros(models.L), np.eye(models.L)) for s in b] for b in z.numpy()]
     np.testing.assert_allclose(prior.log_prob(z), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_the_base_distribution_of_the_noise_is_a_choice(base, double):
+    family = LocationScale(models.L, base=base, base_scale=0.5)
+    q = family(tf.constant(np.random.default_rng(0).standard_normal((models.B, 4))))
+    eps = family.noise([models.B, models.S], random.seed(0, "train"))
+    z, log_q = q.sample(eps)
+    loc, scale = (q.parameters[name].numpy() for name in ("loc", "scale_diag"))
+    np.testing.assert_allclose(z, loc + scale * eps.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(log_q, BASES[base].logpdf(z, loc, 0.5 * scale).sum(-1), rtol=1e-9)
+    np.testing.assert_allclose(q.log_prob(z), log_q, rtol=1e-9)
+    noise = family.noise([2000], random.seed(1, "train")).numpy().ravel()
+    assert scipy.stats.kstest(noise, BASES[base](scale=0.5).cdf).pvalue > 1e-3
+
+
+def test_a_normal_base_of_scale_one_is_the_diagonal_gaussian():
+    general, gaussian = LocationScale(models.L, base="normal"), DiagonalGaussian(models.L)
+    features = tf.constant(np.random.default_rng(0).standard_normal((models.B, 4)), "float32")
+    general(features), gaussian(features)
+    general.set_weights(gaussian.get_weights())
+    eps = gaussian.noise([models.B, models.S], random.seed(0, "train"))
+    for one, other in zip(general(features).sample(eps), gaussian(features).sample(eps), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    prior = StandardNormal(models.L)
+    np.testing.assert_allclose(general(features).kl(prior), gaussian(features).kl(prior), rtol=1e-5)
+
+
+def test_another_base_has_no_kl_in_closed_form_and_says_what_to_use():
+    q = LocationScale(models.L, base="laplace")(tf.ones([models.B, 4]))
+    with pytest.raises(
+        ConfigError, match=r"LocationScale to prior StandardNormal has no closed form; .*monte_carlo_kl"
+    ):
+        q.kl(StandardNormal(models.L))
+
+
+def test_a_point_mass_is_its_code_for_every_sample_and_has_no_density():
+    family = Deterministic(models.L, activation="sigmoid")
+    features = tf.constant(np.random.default_rng(0).standard_normal((models.B, 4)), "float32")
+    with tf.GradientTape() as tape:
+        q = family(features)
+        z, log_q = q.sample(family.noise([models.B, models.S], random.seed(0, "train")))
+    assert log_q is None
+    assert z.shape == (models.B, models.S, models.L)
+    kernel, bias = (v.numpy() for v in family.trainable_variables)
+    code = 1 / (1 + np.exp(-(features.numpy() @ kernel + bias)))
+    np.testing.assert_allclose(z, np.repeat(code[:, None], models.S, 1), rtol=1e-5)
+    np.testing.assert_allclose(q.mean(), code, rtol=1e-5)
+    for refused in (lambda: q.kl(StandardNormal(models.L)), lambda: q.log_prob(z)):
+        with pytest.raises(ConfigError, match=r"Deterministic is a point mass: .* use estimator=reconstruction"):
+            refused()
+    assert all(np.abs(g).max() > 0 for g in tape.gradient(z, [v.value for v in family.trainable_variables]))
+
+
+def test_an_unnormalized_density_is_a_prior_known_by_its_log_density_alone():
+    prior = Density(models.L, lambda z: -tf.reduce_sum(tf.abs(z), axis=-1))
+    z = tf.random.stateless_normal([models.B, models.S, models.L], [0, 0])
+    np.testing.assert_allclose(prior.log_prob(z), -np.abs(z.numpy()).sum(-1), rtol=1e-6)
+    q = DiagonalGaussian(models.L)(tf.ones([models.B, 4]))
+    with pytest.raises(ConfigError, match=r"prior=density: only its log density is known.*estimator=monte_carlo_kl"):
+        q.kl(prior)
+    with pytest.raises(ConfigError, match="cannot be sampled"):
+        prior.sample(tf.zeros([5, models.L]))
+
+
+@pytest.mark.parametrize("wrong", [lambda z: z, lambda z: tf.reduce_sum(z), lambda z: 0.0])
+def test_a_log_density_of_the_wrong_shape_is_refused(wrong):
+    with pytest.raises(ConfigError, match=r"prior.log_density: gives .* but must give a number for each z"):
+        Density(models.L, wrong).log_prob(tf.zeros([models.B, models.S, models.L]))

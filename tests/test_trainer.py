@@ -202,6 +202,21 @@ def test_weights_of_data_weigh_their_losses_once():
     assert changes[1][1]["train/elbo"] == pytest.approx(changes[0][1]["train/elbo"], rel=1e-5)
 
 
+def test_weights_of_the_kl_of_each_datum_multiply_beta_and_follow_the_data():
+    x, kl_weight = models.data(40, "float32"), np.arange(40) / 10
+    data = Dataset({"x_train": x, "kl_weight_train": kl_weight}, "test data", validation=0.25)
+    np.testing.assert_array_equal(data.train.kl_weight, kl_weight[data.train.index])
+    trainer = make_trainer(AnalyticKL(2), data=data, beta=3.0)
+    index = tf.constant([5, 0, 17])
+    particles, objectives, _ = trainer.differentiate(
+        trainer.batch(index, 0), trainer.noise(index, 0), index, tf.constant(0)
+    )
+    expected = 3 * data.train.kl_weight[index.numpy()] * particles.posterior.kl(particles.prior).numpy()
+    distortion = -tf.reduce_mean(particles.log_likelihood, 1).numpy()
+    np.testing.assert_allclose(objectives.losses.inference, distortion + expected, rtol=1e-5)
+    assert data.hash != Dataset({"x_train": x}, "test data", validation=0.25).hash
+
+
 def test_fixed_noise_belongs_to_the_datum_and_fresh_noise_to_the_step():
     fixed, fresh = (make_trainer(noise=noise) for noise in ("fixed", "fresh"))
     index, again = tf.constant([3, 5, 11]), tf.constant([11, 3, 0])

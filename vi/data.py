@@ -9,7 +9,7 @@ import logging
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +26,8 @@ DIRECTORY = "VI_DATA_DIR"
 """The environment variable that names the folder of the data where data.path is null."""
 
 PARTS = ("train", "validation", "test")
-ARRAYS = (*(f"{kind}_{part}" for kind in "xy" for part in PARTS), "weight_train")
+WEIGHTS = ("weight", "kl_weight")
+ARRAYS = (*(f"{kind}_{part}" for kind in "xy" for part in PARTS), *(f"{name}_train" for name in WEIGHTS))
 Binarization = Literal["none", "dynamic", "static"]
 
 
@@ -38,12 +39,14 @@ class Split:
         x: `[N, *event]`, in its own dtype.
         y: labels `[N]`, or None.
         weight: a weight for each datum in the loss `[N]`, or None.
+        kl_weight: a weight for each datum of its KL term in the loss `[N]`, which multiplies β; or None.
         index: where each datum stands in the array that it was taken from, `[N]`; None where this is that array.
     """
 
     x: np.ndarray
     y: np.ndarray | None = None
     weight: np.ndarray | None = None
+    kl_weight: np.ndarray | None = None
     index: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -51,8 +54,10 @@ class Split:
 
     def take(self, index: np.ndarray) -> Split:
         """The data with these indices."""
-        y, weight = (None if array is None else array[index] for array in (self.y, self.weight))
-        return Split(self.x[index], y, weight, index if self.index is None else self.index[index])
+        y, weight, kl_weight = (
+            None if array is None else array[index] for array in (self.y, self.weight, self.kl_weight)
+        )
+        return Split(self.x[index], y, weight, kl_weight, index if self.index is None else self.index[index])
 
     @functools.cached_property
     def resident(self) -> tf.Tensor:
@@ -65,8 +70,9 @@ class Dataset:
     """Training, validation and test data from named arrays, checked when opened.
 
     Args:
-        arrays: `x_train`, and optionally `x_validation`, `x_test`, labels `y_*` for each of them, and loss weights
-            `weight_train`. Each is read when it is first needed, the test set only when it is asked for.
+        arrays: `x_train`, and optionally `x_validation`, `x_test`, labels `y_*` for each of them, and a weight for each
+            training datum, of its loss in `weight_train` and of its KL term in `kl_weight_train`. Each is read when it
+            is first needed, the test set only when it is asked for.
         source: the file, for error messages.
         validation: what to validate on: a fraction or a count of the training data, drawn by `seed`;
             "given", the set's own `x_validation`; or "test". None is "given" where there is one, else 0.1.
@@ -117,17 +123,20 @@ class Dataset:
     @functools.cached_property
     def binary(self) -> bool:
         """Whether all that the model sees is 0 or 1."""
-        if self.binarization != "none":
-            return True
-        return all(((s.x == 0) | (s.x == self.scale)).all() for s in (self.train, self.validation))
+        return all(map(self.is_binary, (self.train, self.validation)))
+
+    def is_binary(self, split: Split) -> bool:
+        """Whether all that the model sees of a split is 0 or 1."""
+        return self.binarization != "none" or bool(((split.x == 0) | (split.x == self.scale)).all())
 
     @functools.cached_property
     def hash(self) -> str:
-        """A digest of the training and validation data, and of the weights."""
+        """A digest of the training and validation data, and of their weights."""
         digest = hashlib.sha256()
         for split in (self.train, self.validation):
-            for array in (split.x, split.weight):
+            for name, array in (("", split.x), ("weight", split.weight), ("kl_weight", split.kl_weight)):
                 if array is not None:
+                    digest.update(name.encode())
                     digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()[:16]
 
@@ -145,12 +154,12 @@ class Dataset:
         x = tf.cast(tf.gather(split.resident, index), dtype) / self.scale
         return random.bernoulli(x, seed, dtype) if self.binarization == "dynamic" else x
 
-    def require_unit_interval(self, reason: str) -> None:
-        """Raises ConfigError, with `reason`, unless all scaled data lie in [0, 1]."""
+    def require_unit_interval(self, reason: str, splits: Sequence[str] = ("train", "validation")) -> None:
+        """Raises ConfigError, with `reason`, unless all scaled data of these splits lie in [0, 1]."""
         if self.binarization != "none":
             return  # seen to when it was opened
-        for name, split in (("x_train", self.train), ("x_validation", self.validation)):
-            self._require_unit_interval(name, split.x, reason)
+        for name in splits:
+            self._require_unit_interval(f"x_{name}", getattr(self, name).x, reason)
 
     def _require_unit_interval(self, name: str, x: np.ndarray, reason: str) -> None:
         if x.min() < 0 or x.max() > self._scale:
@@ -185,15 +194,19 @@ class Dataset:
                 f"{self.source}: one datum of x_{part} has shape {x.shape[1:]}, of x_train {like.x.shape[1:]}."
             )
         y = self._read(f"y_{part}", length=len(x))
-        weight = self._read(f"weight_{part}", length=len(x)) if part == "train" else None
-        if weight is not None and weight.min() < 0:
-            self._refuse(f"weight_{part}", weight < 0, weight, "is negative")
+        weights = [self._read_weight(f"{name}_{part}", len(x)) for name in WEIGHTS] if part == "train" else []
         if self.binarization != "none":
             self._require_unit_interval(f"x_{part}", x, "as data.binarization needs probabilities")
         if self.binarization == "static":
             seed = random.fold(random.seed(self.seed, "binarization"), PARTS.index(part))
             x = random.bernoulli(tf.constant(x / self._scale, tf.float32), seed, "uint8").numpy()
-        return Split(x, y, weight)
+        return Split(x, y, *weights)
+
+    def _read_weight(self, name: str, length: int) -> np.ndarray | None:
+        weight = self._read(name, length)
+        if weight is not None and weight.min() < 0:
+            self._refuse(name, weight < 0, weight, "is negative")
+        return weight
 
     def _read(self, name: str, length: int | None = None) -> np.ndarray | None:
         if name not in self._arrays:
@@ -254,7 +267,7 @@ def omniglot(path: str | None = None, **options) -> Dataset:
 
 
 def arrays(path: str, **options) -> Dataset:
-    """Your own arrays: an `.npz` with `x_train` (and `x_validation`, `x_test`, `y_*`, `weight_train`), or an `.npy`."""
+    """Your own arrays: an `.npz` with the arrays of a `Dataset`, or an `.npy`, which is its `x_train`."""
     file = Path(path).expanduser()
     if not file.is_file():
         found = "is a directory" if file.is_dir() else "there is no such file"

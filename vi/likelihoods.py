@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from typing import Literal
 
 import keras
@@ -12,6 +13,9 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from vi import random
+from vi.errors import ConfigError
+
+NO_DATA = "likelihood=none: describes no data, so none can be drawn, and z has no decoded mean."
 
 
 class Likelihood(keras.Layer, abc.ABC):
@@ -24,11 +28,11 @@ class Likelihood(keras.Layer, abc.ABC):
         event_shape: the shape of one datum.
 
     Attributes:
-        support: "binary" or "real". Where it is binary, data between 0 and 1 are admitted, but their bound is
-            a pseudo-likelihood's.
+        support: "binary", "real", or "none" where no data are described. Where it is binary, data between 0 and 1
+            are admitted, but their bound is a pseudo-likelihood's.
     """
 
-    support: Literal["binary", "real"] = "real"
+    support: Literal["binary", "real", "none"] = "real"
 
     def __init__(self, event_shape: tuple[int, ...]):
         super().__init__()
@@ -122,8 +126,32 @@ class Bernoulli(Likelihood):
 
     def initial_output(self, mean: np.ndarray) -> np.ndarray:
         """The logit of the mean, of probabilities no nearer to 0 and 1 than 0.001 (Burda et al., 2015)."""
-        mean = np.clip(mean, 0.001, 0.999)
-        return np.log(mean) - np.log1p(-mean)
+        return _logit(mean)
+
+
+class NoLikelihood(Likelihood):
+    """The likelihood left out: log p(x|z) = 0, so that the ELBO is −KL(q(z|x) ‖ p(z)).
+
+    With a prior that is known up to its normalizer Z alone, the ELBO is log Z − KL(q ‖ p): q is fitted to a density.
+    """
+
+    support = "none"
+
+    def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Zeros, `[B, S]`."""
+        return tf.zeros_like(tf.reduce_sum(output, axis=list(range(2, output.shape.rank))))
+
+    def distribution(self, output: tf.Tensor) -> tfd.Distribution:
+        """There is none: raises ConfigError."""
+        raise ConfigError(NO_DATA)
+
+    def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+        """There is none: raises ConfigError."""
+        raise ConfigError(NO_DATA)
+
+    def push(self, p: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
+        """There are no data: raises ConfigError."""
+        raise ConfigError(NO_DATA)
 
 
 class Gaussian(Likelihood):
@@ -131,6 +159,7 @@ class Gaussian(Likelihood):
 
     Args:
         event_shape: the shape of one datum.
+        mean: "linear", the output itself, or "sigmoid" of it, for data in [0, 1].
         scale: where the standard deviation comes from: "fixed"; "shared", one learned number;
             "per_dimension", a learned number for each element of the event; "output", from the decoder,
             which then has twice as many outputs on the last axis, means first. Learned ones go through a
@@ -141,11 +170,12 @@ class Gaussian(Likelihood):
     def __init__(
         self,
         event_shape: tuple[int, ...],
+        mean: Literal["linear", "sigmoid"] = "linear",
         scale: Literal["fixed", "shared", "per_dimension", "output"] = "fixed",
         sd: float = 1.0,
     ):
         super().__init__(event_shape)
-        self.scale, self.sd = scale, sd
+        self.mean, self.scale, self.sd = mean, scale, sd
         self.raw_offset = float(sd + np.log(-np.expm1(-sd)))  # softplus⁻¹(sd)
         if scale in ("shared", "per_dimension"):
             self.raw_scale = self.add_weight(
@@ -160,13 +190,27 @@ class Gaussian(Likelihood):
 
     def distribution(self, output: tf.Tensor) -> tfd.Distribution:
         """Gaussians, one for each element of the event."""
-        loc, scale = output, self.sd
+        return tfd.Independent(tfd.Normal(*self._parameters(output)), len(self.event_shape))
+
+    def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """−½ Σ ((x − μ) / σ)² − Σ log σ − D/2 log 2π: with constants left out of the sum, precise for many elements."""
+        loc, scale = self._parameters(output)
+        axes, size = self.event_axes(), math.prod(self.event_shape)
+        square = tf.reduce_sum(((x - loc) / scale) ** 2, axis=axes)
+        log_scale = tf.math.log(scale)
+        shared = len(log_scale.shape) == 0
+        log_scale = size * log_scale if shared else tf.reduce_sum(log_scale, axis=axes)
+        return -0.5 * square - (log_scale + 0.5 * size * math.log(2 * math.pi))
+
+    def _parameters(self, output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """μ, and σ as a number, for each element, or for each element of each datum."""
+        loc, scale = output, tf.constant(self.sd, output.dtype)
         if self.scale == "output":
             loc, raw_scale = tf.split(output, 2, axis=-1)
             scale = tf.nn.softplus(raw_scale + self.raw_offset)
         elif self.scale != "fixed":
             scale = tf.nn.softplus(tf.convert_to_tensor(self.raw_scale))
-        return tfd.Independent(tfd.Normal(loc, scale), len(self.event_shape))
+        return tf.sigmoid(loc) if self.mean == "sigmoid" else loc, scale
 
     def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
         """Standard normal numbers."""
@@ -177,5 +221,11 @@ class Gaussian(Likelihood):
         return p.mean() + p.stddev() * noise
 
     def initial_output(self, mean: np.ndarray) -> np.ndarray:
-        """The mean; and 0 for the raw scale, which starts at `sd`."""
+        """The mean, or its logit as a Bernoulli's; and 0 for the raw scale, which starts at `sd`."""
+        mean = _logit(mean) if self.mean == "sigmoid" else mean
         return np.concatenate([mean, np.zeros_like(mean)], axis=-1) if self.scale == "output" else mean
+
+
+def _logit(mean: np.ndarray) -> np.ndarray:
+    mean = np.clip(mean, 0.001, 0.999)
+    return np.log(mean) - np.log1p(-mean)

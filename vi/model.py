@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from vi import random
+from vi.errors import ConfigError
 from vi.likelihoods import ConditionalLikelihood, Likelihood
 from vi.posteriors import ConditionalPosterior, Posterior
 from vi.priors import Prior
@@ -35,8 +36,19 @@ class LatentVariableModel:
     ):
         self.encoder, self.posterior = encoder, posterior
         self.decoder, self.likelihood, self.prior = decoder, likelihood, prior
+        self._require_outputs()
         x = tf.zeros([1, *likelihood.event_shape], posterior.compute_dtype)
         self.particles(x, self.noise(Draws(), tf.range(1), random.seed(0, "train"), 0))  # makes the variables
+
+    def _require_outputs(self) -> None:
+        """Raises ConfigError unless the decoder gives what the likelihood takes."""
+        z = tf.zeros([1, self.prior.latent_dim], self.posterior.compute_dtype)
+        found, needed = tuple(self.decoder(z).shape[1:]), tuple(self.likelihood.outputs(self.likelihood.event_shape))
+        if self.likelihood.support != "none" and found != needed:
+            raise ConfigError(
+                f"the decoder gives outputs of shape {found} for each z, but the likelihood "
+                f"{type(self.likelihood).__name__} needs {needed}; decoder=none is for likelihood=none."
+            )
 
     def noise(self, draws: Draws, index: tf.Tensor, seed: tf.Tensor, step: int | tf.Tensor) -> Noise:
         """All the noise of one step.
@@ -125,13 +137,17 @@ class LatentVariableModel:
         output = self.decoder(tf.reshape(z, [-1, z.shape[-1]]))
         return self.likelihood(tf.reshape(output, [*tf.unstack(tf.shape(z)[:-1]), *output.shape[1:]]))
 
-    def generate(self, n: int, seed: int = 0) -> tf.Tensor:
-        """E[x|z] for n draws of z ~ p(z), `[n, *event]`."""
-        z = self.prior.sample(self.prior.noise([n], random.seed(seed, "people")))
-        return self.decode(z).mean()
+    def generate(self, n: int = 1, seed: int = 0, eps: tf.Tensor | None = None) -> tf.Tensor:
+        """E[x|z] for n draws of z ~ p(z), `[n, *event]`; the prior's noise is `eps` `[n, L]` where that is given."""
+        eps = self.prior.noise([n], random.seed(seed, "people")) if eps is None else eps
+        return self.decode(self.prior.sample(eps)).mean()
 
-    def reconstruct(self, x: tf.Tensor, seed: int = 0) -> tf.Tensor:
-        """E[x|z] for one draw of z ~ q(z|x) for each x, `[B, *event]`."""
-        eps = self.posterior.noise([x.shape[0], 1], random.seed(seed, "people"))
+    def reconstruct(self, x: tf.Tensor, seed: int = 0, eps: tf.Tensor | None = None) -> tf.Tensor:
+        """E[x|z] for one draw of z ~ q(z|x) for each x, `[B, *event]`.
+
+        With noise of one's own, `eps` `[B, S, L]`, for S draws: `[B, S, *event]`.
+        """
+        if eps is None:
+            return self.reconstruct(x, eps=self.posterior.noise([x.shape[0], 1], random.seed(seed, "people")))[:, 0]
         z, _ = self.encode(x).sample(eps)
-        return self.decode(z).mean()[:, 0]
+        return self.decode(z).mean()

@@ -119,7 +119,7 @@ class Trainer:
     ) -> tuple[Particles, Objectives, dict[str, list]]:
         """The particles of a batch and its noise, the losses with their means, and the gradients of each group."""
         with tf.GradientTape(persistent=True) as tape:
-            particles = self.model.particles(x, noise, self.beta(step))
+            particles = self.model.particles(x, noise, self._kl_weight(index, step))
             losses = self.estimator.losses(particles, step)
             if not isinstance(losses, Losses):
                 raise ConfigError(f"estimator={type(self.estimator).__name__}: losses must return a vi.types.Losses.")
@@ -169,6 +169,11 @@ class Trainer:
     def beta(self, step: int | tf.Tensor) -> float | tf.Tensor:
         """The KL weight at a step."""
         return tf.cast(self._beta(step), keras.config.floatx()) if callable(self._beta) else float(self._beta)
+
+    def _kl_weight(self, index: tf.Tensor, step: tf.Tensor) -> float | tf.Tensor:
+        """β, or `[B]` where each datum has a weight of its own besides."""
+        beta, weight = self.beta(step), self.data.train.kl_weight
+        return beta if weight is None else beta * tf.cast(tf.gather(weight, index), keras.config.floatx())
 
     def learning_rate(self, group: str) -> float:
         """The learning rate of a group now."""

@@ -78,3 +78,16 @@ class MonteCarloKL(ELBO):
             z, log_posterior = particles.posterior.sample(particles.noise.divergence)
             log_ratio = log_posterior - particles.prior.log_prob(z)  # [B, divergence_samples]
         return tf.reduce_mean(log_ratio, axis=1)
+
+
+class Reconstruction(Estimator):
+    """E log p(x|z) alone, without a divergence: for autoencoders, whose code has no density.
+
+    It bounds nothing, but with a Gaussian of fixed scale is the squared error up to constants.
+    """
+
+    kind = "estimate"
+
+    def bound(self, particles: Particles) -> tf.Tensor:
+        """The mean over samples of log p(x|z), `[B]`, in nats."""
+        return tf.reduce_mean(particles.log_likelihood, axis=1)
