@@ -12,6 +12,7 @@ from matplotlib.image import imread
 from scipy.stats import norm
 
 from vi import figures
+from vi.figures import style
 
 RNG = np.random.default_rng(0)
 
@@ -151,6 +152,42 @@ def test_the_ticks_of_the_manifold_are_values_of_z(path, drawn):
     assert "$-0.00$" not in [label.get_text() for label in axes.get_xticklabels()]
 
 
+@pytest.mark.parametrize("labels", [None, RNG.integers(10, size=2_000)])
+def test_the_latent_space_and_the_manifold_beside_each_other(path, drawn, labels):
+    figures.latent_space_and_manifold(path, RNG.normal(size=(2_000, 2)), labels, RNG.random((225, 28, 28, 1)))
+    assert_readable(path, 7)
+    left, right = drawn[0].axes
+    assert text(left) == text(right) == ("", "$z_1$", "$z_2$")
+    assert len(left.collections[0].get_offsets()) == 2_000
+    assert np.shape(right.images[0].get_array()) == (420, 420)
+    assert left.get_position().height == pytest.approx(right.get_position().height, rel=0.05)
+
+
+def two_hills(z):
+    """Two Gaussians of one height at (±2, 0)."""
+    return np.logaddexp(*(-((z - [side, 0]) ** 2).sum(axis=1) / 0.6 for side in (2, -2)))
+
+
+def test_a_density_is_shown_where_it_lies_also_where_q_does_not(path, drawn):
+    z = 0.5 * RNG.normal(size=(1_000, 2)) + [2, 0]
+    figures.density(path, two_hills, z)
+    assert_readable(path, 3.4)
+    axes = drawn[0].axes[0]
+    np.testing.assert_allclose(axes.get_xlim(), [-2 - (0.6 * 8) ** 0.5, 2 + (0.6 * 8) ** 0.5], atol=0.5)
+    assert np.ptp(axes.get_xlim()) == pytest.approx(np.ptp(axes.get_ylim()))
+    (samples,) = [c for c in axes.collections if len(c.get_offsets()) == 1_000]
+    np.testing.assert_allclose(samples.get_offsets(), z)
+    np.testing.assert_allclose(axes.child_axes[0].get_yticks(), [-8, -4.5, -2, -0.5, 0])
+
+
+@pytest.mark.parametrize("log_density", [lambda z: np.zeros(len(z)), lambda z: np.log((z > 0).all(axis=1))])
+@pytest.mark.parametrize("scale", [0, 1])
+@pytest.mark.filterwarnings("ignore:divide by zero")
+def test_a_flat_density_an_edge_and_a_point_mass(path, log_density, scale):
+    figures.density(path, log_density, scale * RNG.normal(size=(100, 2)))
+    assert_readable(path, 3.4)
+
+
 @pytest.mark.parametrize("event", [(28, 28, 1), (32, 32, 3), (12,), (6, 2)])
 @pytest.mark.parametrize("n", [1, 12])
 def test_reconstructions_of_any_event(path, event, n):
@@ -187,6 +224,53 @@ def test_images_beyond_the_unit_interval_share_one_scale(path, drawn):
 def test_prior_samples_of_any_event(path, event):
     figures.prior_samples(path, RNG.random((64, *event)).round())
     assert_readable(path, 3.4)
+
+
+def pixels(axes) -> np.ndarray:
+    return np.asarray(axes.images[0].get_array())
+
+
+def test_samples_stand_beside_their_datum(path, drawn):
+    x, reconstructions = RNG.random((4, 6, 1)), RNG.random((25, 4, 6, 1))
+    figures.samples(path, x, reconstructions)
+    assert_readable(path, 3.4)
+    left, right = drawn[0].axes
+    assert (left.get_title(), right.get_title()) == ("$x$", r"E[x|z] of 25 draws of $z \sim q(z|x)$")
+    np.testing.assert_allclose(pixels(left), x[..., 0], rtol=1e-6)
+    tiles = pixels(right).reshape(5, 4, 5, 6).swapaxes(1, 2).reshape(25, 4, 6)
+    np.testing.assert_allclose(tiles, reconstructions[..., 0], rtol=1e-6)
+
+
+def test_a_datum_and_its_samples_share_one_scale(path, drawn):
+    figures.samples(path, np.full((2, 2, 1), -1.0), np.full((4, 2, 2, 1), 3.0))
+    left, right = drawn[0].axes
+    assert (pixels(left).max(), pixels(right).min()) == (0, 1)
+
+
+@pytest.mark.parametrize("event", [(12,), (1,), (300,), (6, 2)])
+def test_samples_of_other_events_are_lines(path, drawn, event):
+    x, reconstructions = RNG.random(event), RNG.random((25, *event))
+    figures.samples(path, x, reconstructions)
+    assert_readable(path, 3.4)
+    *lines, datum = drawn[0].axes[0].lines
+    np.testing.assert_array_equal([line.get_ydata() for line in lines], reconstructions.reshape(25, -1))
+    np.testing.assert_array_equal(datum.get_ydata(), x.ravel())
+
+
+@pytest.mark.parametrize("panels", [2, 3])
+@pytest.mark.parametrize("n", [25, 3])
+def test_modes_stand_where_their_images_stand(path, drawn, panels, n):
+    images = RNG.random((3, n, 8, 8, 1)).round()
+    figures.modes(path, *images[:panels], *[None] * (3 - panels))
+    assert_readable(path, 7 * panels / 3)
+    assert [axes.get_title() for axes in drawn[0].axes] == [
+        "$x$",
+        r"mode of $p(x|z)$, $z \sim q(z|x)$",
+        r"mode of $p(x|z)$, $z \sim p(z)$",
+    ][:panels]
+    for axes, panel in zip(drawn[0].axes, images, strict=False):
+        np.testing.assert_array_equal(pixels(axes)[:8, :8], panel[0, ..., 0])
+        assert len(pixels(axes)) == (40 if n == 25 else 8)
 
 
 def metrics(epochs: int) -> pd.DataFrame:
@@ -241,6 +325,48 @@ def test_constant_curves(path):
 def test_curves_without_any_value(path):
     figures.curves(path, pd.DataFrame({"epoch": [1, 2]}))
     assert_readable(path, 7)
+
+
+SWEEP = pd.DataFrame({"beta": [1, 0.25, 4], "rate": [24.0, 38, 9], "distortion": [74.0, 66, 101]})
+
+
+def test_rate_and_distortion_of_a_sweep(path, drawn):
+    errors = {"rate standard error": [0.2, 0.5, np.nan], "distortion standard error": [0.3, 1.0, np.nan]}
+    figures.rate_distortion(path, SWEEP.assign(**errors))
+    assert_readable(path, 3.4)
+    axes = drawn[0].axes[0]
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[9, 101], [24, 74], [38, 66]])
+    names = {note.get_text(): note.xy for note in axes.texts}
+    assert names == {r"$\beta = 4$": (9, 101), r"$\beta = 1$": (24, 74), r"$\beta = 0.25$": (38, 66)}
+    horizontal, vertical = (bars.get_segments() for bars in axes.containers[0].lines[2])
+    np.testing.assert_allclose([np.ptp(bar[:, 0]) for bar in horizontal], [0, 0.4, 1.0], atol=1e-6)
+    np.testing.assert_allclose([np.ptp(bar[:, 1]) for bar in vertical], [0, 0.6, 2.0], atol=1e-6)
+    drawn[0].draw_without_rendering()
+    assert max(note.get_window_extent().x1 for note in axes.texts) < axes.get_window_extent().x1
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_sweep_of_single_seeds(path, rows):
+    figures.rate_distortion(path, SWEEP[:rows])
+    assert_readable(path, 3.4)
+
+
+@pytest.mark.parametrize(("channels", "tolerance"), [(1, 12 / 255), (3, 0)])
+def test_few_colours_are_close_to_all_of_them_and_coloured_images_keep_theirs(path, monkeypatch, channels, tolerance):
+    images = RNG.random((3, 25, 8, 8, channels))
+    figures.modes(path, *images)
+    small = imread(path)[..., :3]
+    monkeypatch.setattr(style, "_with_palette", lambda picture: picture)
+    figures.modes(path, *images)
+    assert np.abs(imread(path)[..., :3] - small).max() <= tolerance
+    assert (small == 1).all(axis=-1).mean() > 0.05
+
+
+def test_classes_keep_their_colours(path):
+    figures.latent_space(path, RNG.normal(size=(2_000, 2)), np.arange(2_000) % 10)
+    there = {tuple(colour) for colour in (imread(path)[..., :3] * 255).round().astype(int).reshape(-1, 3)}
+    for colour in matplotlib.colors.to_rgba_array(figures.CLASSES)[:, :3]:
+        assert tuple((colour * 255).round().astype(int)) in there
 
 
 def test_threads_draw_alike_and_leave_the_style_alone(tmp_path):

@@ -1,0 +1,108 @@
+"""Diagrams of a model's networks, by Keras and Graphviz; model.txt says the same where Graphviz is missing."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from vi import random
+
+log = logging.getLogger(__name__)
+DPI = 100  # Keras's 14 points are then 7 at the 200 dots per inch of the other pictures
+LOOK = {  # Keras prints white on black
+    '<table border="0" cellborder="1" bgcolor="black" cellpadding="10">': (
+        '<table border="0" cellborder="0" cellspacing="1" bgcolor="black" cellpadding="7">'
+    ),
+    'bgcolor="black"><font point-size="16" color="white">': 'bgcolor="#D5E6F2"><font point-size="16">',
+}
+
+
+@functools.cache
+def graphviz_is_installed() -> bool:
+    """Whether diagrams can be drawn; says so once in a process where they cannot."""
+    if shutil.which("dot"):
+        return True
+    log.info("No diagrams: Graphviz is not installed (model.txt describes the networks).")
+    return False
+
+
+def encoder_diagram(path: Path, model: Any) -> None:
+    """Draws the encoder, layer by layer: x `[B, *event]` → features `[B, F]`."""
+    _write(path, _functional(model.encoder, model.likelihood.event_shape, _shapes(model)["features"]), "B")
+
+
+def decoder_diagram(path: Path, model: Any) -> None:
+    """Draws the decoder, layer by layer: z `[B·S, L]` → the likelihood's outputs `[B·S, *outputs]`."""
+    shapes = _shapes(model)
+    _write(path, _functional(model.decoder, shapes["z"], shapes["output"]), "B·S")
+
+
+def model_diagram(path: Path, model: Any) -> None:
+    """Draws the whole: x `[B, *event]`, its features, z `[B, S, L]` made from noise eps, p(x|z) `[B, S, *event]`."""
+    shapes, event_shape = _shapes(model), model.likelihood.event_shape
+    x = keras.Input(event_shape, name="x")
+    inputs, given = [x], [_stage("encoder", model.encoder, shapes["features"])(x)]
+    if 0 not in shapes["eps"]:
+        inputs.append(keras.Input((None, *shapes["eps"]), name="eps"))
+        given.append(inputs[-1])
+    z = _stage("posterior", model.posterior, (None, *shapes["z"]))(given if len(given) > 1 else given[0])
+    output = _stage("decoder", model.decoder, (None, *shapes["output"]))(z)
+    likelihood = _stage("likelihood", model.likelihood, (None, *event_shape))(output)
+    _write(path, keras.Model(inputs, likelihood), "B", show_layer_names=True)
+
+
+class _Stage(keras.Layer):
+    """Stands for a part of the model that gives `shape` for each datum; its subclass has the part's class name."""
+
+    def __init__(self, name: str, shape: tuple[int | None, ...]):
+        super().__init__(name=name)
+        self.shape = shape
+
+    def compute_output_spec(self, *inputs: Any) -> keras.KerasTensor:
+        return keras.KerasTensor((None, *self.shape), dtype=self.compute_dtype)
+
+
+def _stage(name: str, part: Any, shape: tuple[int | None, ...]) -> _Stage:
+    return type(type(part).__name__, (_Stage,), {})(name, shape)
+
+
+def _functional(network: Any, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> keras.Model:
+    """The network if Keras knows its layers, else a single stage."""
+    if hasattr(network, "inputs"):  # Sequential or functional
+        return network
+    x = keras.Input(input_shape)
+    return keras.Model(x, _stage(network.name, network, output_shape)(x))
+
+
+def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
+    """The shapes of features, noise, z and the decoder's output for one datum and one sample."""
+    x = tf.zeros([1, *model.likelihood.event_shape], model.posterior.compute_dtype)
+    features = model.encoder(x)
+    eps = model.posterior.noise([1, 1], random.seed(0, "people"))
+    z, _ = model.posterior(features).sample(eps)
+    return {
+        "features": tuple(features.shape[1:]),
+        "eps": tuple(eps.shape[2:]),
+        "z": tuple(z.shape[2:]),
+        "output": tuple(model.decoder(tf.reshape(z, [1, *z.shape[2:]])).shape[1:]),
+    }
+
+
+def _write(path: Path, network: keras.Model, batch: str, show_layer_names: bool = False) -> None:
+    """Writes what `keras.utils.plot_model` would, with letters for the axes whose size is open."""
+    graph = keras.utils.model_to_dot(
+        network, show_shapes=True, show_layer_activations=True, show_layer_names=show_layer_names, dpi=DPI
+    )
+    for node in graph.get_nodes():
+        label = node.get_label() or ""
+        for theirs, ours in LOOK.items():
+            label = label.replace(theirs, ours)
+        node.set_label(re.sub(r"\bNone\b", batch, label.replace("None, None", f"{batch}, S")))
+    graph.write(str(path), format="png")

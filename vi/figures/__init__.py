@@ -1,0 +1,36 @@
+"""The pictures of a trained model and of its training: PNG files of a paper's column or page width.
+
+Everything is drawn from NumPy arrays and pandas frames through Matplotlib's objects, so that it needs no
+display and may happen in a thread.
+"""
+
+from vi.figures.curves import comparison, curves, focus, rate_distortion
+from vi.figures.latent import (
+    MANIFOLD_SIZE,
+    density,
+    latent_space,
+    latent_space_and_manifold,
+    manifold,
+    manifold_grid,
+)
+from vi.figures.observed import modes, prior_samples, reconstructions, samples
+from vi.figures.style import CLASSES, LOOKS
+
+__all__ = [
+    "CLASSES",
+    "LOOKS",
+    "MANIFOLD_SIZE",
+    "comparison",
+    "curves",
+    "density",
+    "focus",
+    "latent_space",
+    "latent_space_and_manifold",
+    "manifold",
+    "manifold_grid",
+    "modes",
+    "prior_samples",
+    "rate_distortion",
+    "reconstructions",
+    "samples",
+]

@@ -1,0 +1,120 @@
+"""What all pictures share: sizes, colours, how images are tiled, and how a figure is written."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+COLUMN, PAGE = 3.4, 7.0  # widths in inches
+STYLE: dict[Any, Any] = (
+    dict.fromkeys(["font.size", "axes.titlesize", "axes.labelsize", "figure.labelsize"], 8)
+    | dict.fromkeys(["xtick.labelsize", "ytick.labelsize", "legend.fontsize"], 7)
+    | dict.fromkeys(["axes.linewidth", "xtick.major.width", "ytick.major.width"], 0.6)
+    | {"legend.frameon": False, "savefig.dpi": 200, "savefig.bbox": "tight", "savefig.pad_inches": 0.03}
+)
+BLUE, ORANGE, GREEN = "#0072B2", "#D55E00", "#009E73"  # Okabe and Ito's
+CLASSES = [  # Paul Tol's muted scheme, safe for the colour-blind
+    *["#332288", "#88CCEE", "#CC6677", "#117733", "#DDCC77"],
+    *["#AA4499", "#44AA99", "#882255", "#999933", "#AAAAAA"],
+]
+# For curves of many settings: bright on white and on black, and told apart by markers when colours come again.
+LOOKS = [
+    (colour, marker)
+    for marker in ("", "o", "s")
+    for colour in (BLUE, ORANGE, GREEN, "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito's
+]
+
+
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def open_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """A figure, in inches, that is written once it is drawn, in few colours unless it holds coloured images."""
+    with _lock, matplotlib.rc_context(STYLE):  # a style is the whole process's
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+    picture = Image.open(file).convert("RGB")
+    photographs = any(np.asarray(image.get_array()).ndim == 3 for axes in figure.axes for image in axes.images)
+    if not photographs:
+        picture = _with_palette(picture)
+    dpi = STYLE["savefig.dpi"]
+    picture.save(path, format="png", dpi=(dpi, dpi))
+
+
+def _with_palette(picture: Image.Image) -> Image.Image:
+    """The picture in at most 192 colours, which make its file a third as large.
+
+    The most frequent colours stay as they are, as long as they are 8 levels apart: Pillow confuses nearer ones.
+    """
+    counts: Any = picture.getcolors(picture.width * picture.height)
+    frequent = [colour for _, colour in sorted(counts, reverse=True)[:64]]
+    others: Any = picture.quantize(128, Image.Quantize.MAXCOVERAGE).getpalette()
+    colours = np.concatenate([frequent, np.reshape(others, (-1, 3))])
+    chosen = colours[:1]
+    for colour in colours:
+        if np.abs(chosen - colour).max(axis=1).min() >= 8:
+            chosen = np.vstack([chosen, colour])
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(chosen.ravel().tolist())
+    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
+
+
+def integer_axis(axes: Axes, x: np.ndarray, ticks: int) -> None:
+    """Makes x an axis of integers."""
+    axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True, min_n_ticks=1))
+    margin = max(0.5, 0.03 * np.ptp(x))
+    axes.set_xlim(x.min() - margin, x.max() + margin)
+
+
+def tile_images(
+    axes: Axes, images: np.ndarray, columns: int, gaps: bool = False, like: np.ndarray | None = None
+) -> None:
+    """Draws images row by row from the top; a tile is one unit wide and high, the lower left one around 0.
+
+    Values beyond [0, 1] are scaled, all images alike: as `like` needs it, if given. Only the first of channels
+    other than 1 or 3 is drawn.
+    """
+    if images.shape[-1] not in (1, 3):
+        images = images[..., :1]
+    images = images.astype(np.float32)
+    scale = images if like is None else like
+    low, high = scale.min(), scale.max()
+    if low < 0 or high > 1:
+        images = (images - low) / (high - low or 1)
+    n, height, width, channels = images.shape
+    rows = n // columns
+    picture = images.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    picture = picture.reshape(rows * height, columns * width, channels)
+    axes.imshow(
+        picture,
+        cmap="gray_r",  # ink on paper
+        vmin=0,
+        vmax=1,
+        extent=(-0.5, columns - 0.5, -0.5, rows - 0.5),
+        aspect=height / width,
+        interpolation="nearest" if columns * width < 300 else "auto",  # sharp where a pixel is many dots
+    )
+    if gaps:
+        axes.vlines(np.arange(1, columns) - 0.5, -0.5, rows - 0.5, color="white", linewidth=1.5)
+        axes.hlines(np.arange(1, rows) - 0.5, -0.5, columns - 0.5, color="white", linewidth=1.5)
+
+
+def strip(axes: Axes) -> None:
+    """Leaves nothing but what is drawn."""
+    axes.set(xticks=[], yticks=[])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
