@@ -64,6 +64,28 @@ class LinearGaussian:
         return by_w, residual, by_mean, by_log_variance
 
 
+def importance(log_weights):
+    """The log of the mean of the weights of one datum, and their effective sample size, from the definitions."""
+    weights = np.exp(np.asarray(log_weights, np.longdouble))
+    return float(np.log(weights.mean())), float(weights.sum() ** 2 / np.sum(weights**2))
+
+
+def mean_and_variance(values):
+    """The mean of independent values, and the unbiased estimate of its variance."""
+    return np.mean(values), np.sum((values - np.mean(values)) ** 2) / (len(values) - 1) / len(values)
+
+
 def binary_vectors(length):
     """All vectors of 0 and 1, [2^length, length]."""
     return np.array(list(itertools.product([0.0, 1.0], repeat=length)))
+
+
+def principal_component_log_likelihood(x, factors):
+    """The mean log-likelihood of data [N, D] under probabilistic PCA at its maximum, by building that Gaussian."""
+    mean = x.mean(axis=0)
+    eigenvalues, vectors = np.linalg.eigh((x - mean).T @ (x - mean) / len(x))
+    noise = eigenvalues[:-factors].mean()
+    covariance = noise * np.eye(x.shape[1])
+    for value, vector in zip(eigenvalues[-factors:], vectors.T[-factors:], strict=True):
+        covariance += (value - noise) * np.outer(vector, vector)
+    return np.mean([log_normal(each, mean, covariance) for each in x])

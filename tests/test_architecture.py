@@ -30,24 +30,30 @@ MAY_IMPORT = {
     "priors": LEAVES,
     "model": LEAVES | {"networks", "posteriors", "likelihoods", "priors"},
     "data": LEAVES,
+    "synthetic": LEAVES | {"data"},
+    "densities": LEAVES,
     "directory": {"errors"},
     "interruption": {"errors"},
     "checkpoint": LEAVES,
     "loggers": LEAVES | {"directory"},
     "dashboard": LEAVES | {"loggers"},
     "figures": LEAVES,
-    "evaluate": LEAVES | {"estimators"},
+    "diagrams": LEAVES,
+    "statistics": set(),
+    "probes": set(),
+    "evaluate": LEAVES | {"statistics"},
     "trainer": LEAVES | {"estimators"},
     "loop": LEAVES | {"trainer"},
     "nonfinite": LEAVES | {"checkpoint", "estimators", "trainer"},
-    "pictures": LEAVES | {"evaluate", "figures"},
+    "pictures": LEAVES | {"diagrams", "evaluate", "figures"},
+    "evaluation": LEAVES | {"directory", "evaluate", "pictures", "probes", "statistics"},
     "job": LEAVES
-    | {"checkpoint", "dashboard", "directory", "evaluate", "interruption", "loggers", "loop", "nonfinite", "pictures"}
-    | {"trainer"},
+    | {"checkpoint", "dashboard", "directory", "evaluate", "evaluation", "interruption", "loggers", "loop"}
+    | {"nonfinite", "pictures", "probes", "trainer"},
     "config": LEAVES
     | {"schema", "sentences", "directory", "model", "networks", "data", "estimators"}
     | {"likelihoods", "posteriors", "priors"},
-    "runs": {"errors", "config", "job", "checkpoint", "nonfinite"},
+    "runs": {"errors", "schema", "config", "directory", "interruption", "job", "checkpoint", "evaluation", "nonfinite"},
     "compare": {"errors", "directory", "schema", "figures"},
     "cli": {"config", "directory", "errors", "interruption", "job", "loggers", "runs", "sentences"},
     "__init__": {"config", "errors", "estimators", "model"},
@@ -71,8 +77,9 @@ ONLY = {
         "loop",
         "loggers",
         "dashboard",
+        "synthetic",
     }
-    - {"figures", "compare"},
+    - {"figures", "compare", "evaluation", "probes", "statistics"},
 }
 
 

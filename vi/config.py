@@ -6,7 +6,7 @@ import dataclasses
 import importlib
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,18 +169,47 @@ def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | 
     Raises:
         ConfigError: an override is wrong.
     """
+    composed = _compose("train", overrides, composable)
+    choices = choices_of(composed.hydra)
+    del composed["hydra"]
+    return composed, choices
+
+
+def compose_evaluation(overrides: Sequence[str] = ()) -> Config:
+    """What `vi-evaluate` with these overrides is asked for.
+
+    Raises:
+        ConfigError: an override is wrong.
+    """
+
+    def known(overrides: Sequence[str]) -> list[str]:
+        for override in _parse(overrides):
+            key = override.key_or_group
+            if key not in schema.EVALUATION:
+                raise ConfigError(f"{key}: there is no such key{schema.suggestion(key, list(schema.EVALUATION))}")
+            if override.is_sweep_override():
+                raise ConfigError(f"{override.input_line}: holds several values; one run is evaluated at a time.")
+        return list(overrides)
+
+    composed = _compose("evaluate", overrides, known)
+    del composed["hydra"]
+    asked = _plain(composed)
+    schema.check_evaluation(asked)
+    return asked
+
+
+def _compose(name: str, overrides: Sequence[str], prepare: Callable[[Sequence[str]], list[str]]) -> DictConfig:
+    """The config of this name, open to changes, with overrides as `prepare` has them."""
     import hydra
-    from omegaconf import open_dict
+    from omegaconf import OmegaConf
 
     try:
-        with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3", job_name="train"):
-            composed = hydra.compose("train", composable(overrides), return_hydra_config=True)
+        with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3", job_name=name):
+            composed = hydra.compose(name, prepare(overrides), return_hydra_config=True)
     except (hydra.errors.HydraException, ValueError) as error:
         raise ConfigError(sentence(error)) from None
-    choices = choices_of(composed.hydra)
-    with open_dict(composed):
-        del composed["hydra"]
-    return composed, choices
+    OmegaConf.set_struct(composed, False)
+    return composed
 
 
 def choices_of(hydra: Any) -> dict[str, str | None]:
@@ -229,7 +258,7 @@ def build(config: Config) -> Parts:
     if config["model"]["output_bias"] == "data_mean":
         from vi.networks import set_output_bias
 
-        set_output_bias(model.decoder, model.likelihood.initial_output(data.mean))
+        set_output_bias(model.decoder, model.likelihood.initial_output, data.mean)
     estimator = instantiate("estimator", config["estimator"], Estimator)
     estimator.build(data.event_shape, config["model"]["latent_dim"])
     beta = config["trainer"]["beta"]

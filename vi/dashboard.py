@@ -90,13 +90,16 @@ class WandbLogger(Logger):
         """Logs the picture at the step of the last row."""
         self._put(lambda run: run.picture(name, path))
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """Writes the summary and ends the W&B run; gives it up when that takes too long."""
+    def finish(self, summary: Mapping[str, Any], hurried: bool | None = None) -> None:
+        """Writes the summary and ends the W&B run; gives it up when that takes too long.
+
+        It is soon given up if `hurried`, by default if the run was interrupted.
+        """
         content = dict(summary)
         self._tasks.put(lambda run: run.finish(content))
         self._tasks.put(None)
         seconds = ONLINE_SECONDS if self.mode == "online" else OFFLINE_SECONDS
-        if content["status"] == "interrupted":
+        if content["status"] == "interrupted" if hurried is None else hurried:
             seconds = INTERRUPTED_SECONDS
         try:
             self._thread.join(seconds)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import itertools
 import json
 import logging
 import math
+import os
 import platform
 import secrets
 import subprocess
@@ -22,12 +24,14 @@ from vi.checkpoint import Checkpoints, reason
 from vi.dashboard import WandbLogger
 from vi.directory import lock, read_summary, write
 from vi.errors import ConfigError, RunError
-from vi.evaluate import Evaluator, knn_accuracy
+from vi.evaluate import Evaluator
+from vi.evaluation import evaluate_model, flat, leave, open_split
 from vi.interruption import Interruption
-from vi.loggers import Console, Logger, MetricsFile, Terminal, closing_table
+from vi.loggers import Console, Logger, MetricsFile, Terminal, closing_table, evaluation_bar, evaluation_table
 from vi.loop import ADVICE, NotFinite, Progress, fit, last_good, steps_of
 from vi.nonfinite import examine, keep
-from vi.pictures import draw
+from vi.pictures import draw, draw_diagrams
+from vi.probes import are_classes, knn_accuracy
 from vi.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -73,7 +77,9 @@ def run_job(
         RunError: the training could not go on.
         Interrupted: by Ctrl-C or SIGTERM; the run can be resumed.
     """
-    trainer = make_trainer(parts, config)
+    trainer, settings = make_trainer(parts, config), config["trainer"]
+    if settings["evaluate"]:
+        open_split(parts, "test", "trainer.evaluate=true")
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -92,7 +98,8 @@ def run_job(
             checkpoints.forget_after(progress.step)
             log.info("Going on from step %d (epoch %.1f).", progress.step, progress.epoch)
         console, metrics = Terminal(), MetricsFile(directory / "metrics.csv")
-        loggers: list[Logger] = [metrics, Console(console)]
+        terminal, evaluation = Console(console), {}
+        loggers: list[Logger] = [metrics, terminal]
         summary = _about(parts, config, trainer, command, earlier, progress)
         try:
             save_config(config, directory / "config.yaml")
@@ -100,11 +107,22 @@ def run_job(
             (directory / "model.txt").write_text(describe(parts.model, trainer))
             metrics.go_back(progress.row)
             if config["logger"]["wandb"]:
-                loggers.append(_wandb(config, summary, command, directory))
-            summary |= _train(parts, trainer, config["trainer"], checkpoints, progress, loggers, interruption)
-            for name, path in draw(parts, directory, interruption.check):
+                loggers.append(dashboard(config, summary, command, directory))
+            summary |= _train(parts, trainer, settings, checkpoints, progress, loggers, interruption)
+            folder, check = directory / "figures", interruption.check
+            pictures = draw(parts, parts.data.validation, metrics.path, folder, check)
+            for name, path in itertools.chain(pictures, draw_diagrams(parts.model, folder, check)):
                 for logger in loggers:
                     logger.picture(name, path)
+            if settings["evaluate"]:
+                terminal.finish(summary)  # one bar at a time
+                with evaluation_bar(console) as bar:
+                    check, samples = interruption.check, settings["evaluation_samples"]
+                    numbers = evaluate_model(parts, "test", samples, jit=trainer.jit, check=check, progress=bar)
+                evaluation = {"checkpoint": "best", "step": summary["best"]["step"], **numbers}
+                for name, path in leave(evaluation, parts, directory, check).items():
+                    for logger in loggers:
+                        logger.picture(f"evaluation/{name}", path)
             summary |= {"status": "finished", **_standing(progress)}
             _write_summary(summary, directory)
         except BaseException as error:
@@ -121,15 +139,16 @@ def run_job(
             raise error from error.__cause__
         finally:
             for logger in loggers:
-                logger.finish(summary)
+                logger.finish(summary | flat(evaluation))
     closing_table(console, summary, directory)
+    if evaluation:
+        evaluation_table(console, evaluation, directory)
     return summary
 
 
 def make_trainer(parts: Any, config: dict) -> Trainer:
     """The trainer that a config describes."""
-    settings = config["trainer"]
-    jit = prefers_xla(parts.model) if settings["jit"] == "auto" else settings["jit"]
+    settings, jit = config["trainer"], wants_xla(parts.model, config)
     log.info("%s XLA (trainer.jit=%s).", "Compiling with" if jit else "Compiling without", settings["jit"])
     return Trainer(
         parts.model,
@@ -152,8 +171,10 @@ def set_up_devices() -> None:
             tf.config.experimental.set_memory_growth(gpu, True)
 
 
-def prefers_xla(model: Any) -> bool:
-    """Whether XLA is the faster compiler: on a GPU always; on CPUs unless there are convolutions."""
+def wants_xla(model: Any, config: dict) -> bool:
+    """Whether XLA compiles, as trainer.jit says; auto is what is faster: on CPUs not if there are convolutions."""
+    if (jit := config["trainer"]["jit"]) != "auto":
+        return jit
     convolutional = any(len(v.shape) > 3 for v in model.variables)
     return bool(tf.config.list_physical_devices("GPU")) or not convolutional
 
@@ -229,7 +250,7 @@ def _train(
         if not math.isfinite(value):
             raise RunError(f"{name} on all validation data is not finite after {progress.step} steps.")
     accuracy = None
-    if data.train.y is not None and data.validation.y is not None:
+    if are_classes(data.train.y) and are_classes(data.validation.y):
         train_means, means = evaluator.means(data.train), evaluator.means(data.validation)
         accuracy = knn_accuracy(train_means, data.train.y, means, data.validation.y)
     return {"final": final, "best": {"step": best_step, **best}, "knn_accuracy": accuracy}
@@ -282,7 +303,8 @@ def _earlier(directory: Path, data: Any) -> dict:
     return earlier
 
 
-def _wandb(config: dict, summary: dict, command: Command, directory: Path) -> Logger:
+def dashboard(config: dict, summary: dict, command: Command, directory: Path) -> WandbLogger:
+    """The W&B run of a run, begun or gone on with."""
     choices, settings = config.get("choices") or {}, dict(config["logger"]["wandb"])
     tags = [config["name"], *(choices[group] for group in ("estimator", "data") if choices.get(group))]
     about = {
@@ -293,6 +315,16 @@ def _wandb(config: dict, summary: dict, command: Command, directory: Path) -> Lo
         "tags": [*tags, *settings.pop("tags", [])],
     }
     return WandbLogger(directory, config, **(about | settings))
+
+
+def record(evaluation: dict, pictures: dict[str, Path], config: dict, summary: dict, directory: Path) -> None:
+    """Adds the numbers and the pictures of an evaluation to the W&B run of a run that has ended, if it has one."""
+    if config["logger"]["wandb"] and "wandb_id" in summary:
+        group = directory.parent.name if (directory.parent / "multirun.yaml").exists() else None
+        logger = dashboard(config, summary, Command(summary["command"], summary["overrides"], group), directory)
+        for name, path in pictures.items():
+            logger.picture(f"evaluation/{name}", path)
+        logger.finish(summary | flat(evaluation), hurried=False)
 
 
 def _about(
@@ -316,7 +348,7 @@ def _about(
         "resumed": resumed,
         "parameters": count_parameters(trainer),
         "jit": trainer.jit,
-        "device": gpus[0].name if gpus else f"CPU ({platform.machine()})",
+        "device": gpus[0].name if gpus else f"CPU ({platform.machine()}, {os.cpu_count()} cores)",
         "data_hash": parts.data.hash,
         "command": earlier.get("command", command.line),
         "overrides": earlier.get("overrides", command.overrides),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -140,11 +141,61 @@ def closing_table(console: rich.console.Console, summary: Mapping[str, Any], dir
     _print(console, f"Pictures: {directory / 'figures'}/  numbers: {directory / 'metrics.csv'}")
 
 
+@contextlib.contextmanager
+def evaluation_bar(console: rich.console.Console) -> Iterator[Callable[[str, float], None]]:
+    """On a terminal, a bar that is told the stage of an evaluation and what fraction of it is done."""
+    column = rich.progress.TextColumn("{task.description}")
+    columns = (
+        column,
+        rich.progress.BarColumn(),
+        rich.progress.TaskProgressColumn(),
+        rich.progress.TimeRemainingColumn(),
+    )
+    with rich.progress.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1)
+        yield lambda stage, done: bar.update(task, description=stage, completed=done)
+
+
+def evaluation_table(console: rich.console.Console, evaluation: Mapping[str, Any], directory: Path) -> None:
+    """Prints the numbers of an evaluation with their two errors, and where they and its pictures are."""
+    samples, probes = (
+        evaluation["samples"],
+        {"knn_accuracy": "10 nearest neighbours", "logistic_accuracy": "logistic regression"},
+    )
+    unit = "nats per datum, of a pseudo-likelihood" if evaluation["pseudo"] else "nats per datum"
+    where = f"{evaluation['checkpoint']} checkpoint, step {evaluation['step']:,}, on {evaluation['data']:,}"
+    table = rich.table.Table(
+        title=f"{where} {evaluation['split']} data with {samples:,} sample{'s' if samples > 1 else ''} each",
+        caption=f"elbo, distortion, rate and iw_bound in {unit}; ± standard errors over data, and of Monte Carlo",
+    )
+    table.add_column("number")
+    for name in ("value", "± data", "± Monte Carlo"):
+        table.add_column(name, justify="right")
+    for name in ("elbo", "distortion", "rate", "iw_bound"):
+        if (number := evaluation[name]) is not None:
+            errors = (number["standard_error"], number["monte_carlo_error"])
+            table.add_row(name, f"{number['mean']:.3f}", *("–" if e is None else f"{e:.2g}" for e in errors))
+    if (sizes := evaluation["effective_sample_size"]) is not None:
+        table.add_row("effective sample size, median", f"{sizes['median']:,.1f}")
+        table.add_row("effective sample size, least", f"{sizes['minimum']:,.1f}")
+    units = f"{evaluation['active_units']} of {len(evaluation['posterior_mean_variance'])}"
+    table.add_row(f"active units (variance > {evaluation['active_units_threshold']})", units)
+    if evaluation["squared_error"] is not None:
+        table.add_row("squared error an element", f"{evaluation['squared_error']:.4g}")
+    for name, probe in probes.items():
+        if evaluation[name] is not None:
+            table.add_row(f"accuracy of {probe}", f"{evaluation[name]:.3f}")
+    table.add_row("seconds", f"{evaluation['seconds']:.0f}")
+    console.print(table)
+    directory = short(directory)
+    _print(console, f"Pictures: {directory / 'evaluation'}/  numbers: {directory / 'evaluation.json'}")
+
+
 def next_commands(console: rich.console.Console, directory: Path) -> None:
     """Prints three commands worth typing after a run."""
-    vi_train, python = _program("vi-train"), _program("python")
+    vi_train = _program("vi-train")
     _print(console, "Next:")
-    _print(console, f"  {python} -c \"import vi; print(vi.load('{short(directory)}').generate(3).shape)\"")
+    _print(console, f"  {_program('vi-evaluate')} run={short(directory)} samples=500  # on the test set")
     _print(console, f"  {vi_train} estimator=multi_sample data.binarization=static trainer.epochs=300")
     _print(console, f"  {vi_train} -m estimator=analytic_kl,monte_carlo_kl trainer.epochs=300  # two runs in turn")
 

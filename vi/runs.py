@@ -1,15 +1,17 @@
-"""Runs from Python: train, go on, load, replay."""
+"""Runs from Python: train, go on, load, evaluate, replay."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vi import config as configs
+from vi import schema
 from vi.config import Config
-from vi.errors import ConfigError
+from vi.directory import lock, newest_jobs, read_summary
+from vi.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +39,16 @@ class Run:
     def load(self, checkpoint: Literal["best", "last"] = "best") -> LatentVariableModel:
         """The trained model."""
         return load(self.directory, checkpoint)
+
+    def evaluate(
+        self,
+        checkpoint: Literal["best", "last"] = "best",
+        split: Literal["test", "validation", "train"] = "test",
+        samples: int = 5000,
+        size: int | None = None,
+    ) -> dict[str, Any]:
+        """Its evaluation, as `vi-evaluate` makes it and evaluation.json has it."""
+        return evaluate(self.directory, checkpoint, split, samples, size)
 
 
 def train(overrides: Sequence[str] = (), directory: str | Path | None = None) -> Run:
@@ -94,6 +106,70 @@ def load(run_dir: str | Path, checkpoint: Literal["best", "last"] = "best") -> L
     model = configs.build_model(config, tuple(config["model"]["event_shape"]))
     Checkpoints(Path(run_dir) / "checkpoints", {"model": model.variables}).restore(checkpoint)
     return model
+
+
+def evaluate(
+    run_dir: str | Path,
+    checkpoint: Literal["best", "last"] = "best",
+    split: Literal["test", "validation", "train"] = "test",
+    samples: int = 5000,
+    size: int | None = None,
+    *,
+    data_path: str | None = None,
+    progress: Callable[[str, float], None] = lambda stage, done: None,
+) -> dict[str, Any]:
+    """Evaluates a run as `vi-evaluate` does: writes evaluation.json and pictures, and adds both to its W&B run.
+
+    It clears Keras's session, and sets Keras's precision and the global seeds, as the run's config says.
+
+    Args:
+        run_dir: the directory of the run, which has ended or was interrupted.
+        checkpoint: whose weights.
+        split: of the run's data.
+        samples: S, importance samples for each datum.
+        size: only the first so many data for what needs S samples, all if None.
+        data_path: where the data are now, if they have moved.
+        progress: told the stage and what fraction of it is done.
+
+    Returns:
+        What evaluation.json says (`vi.evaluation.evaluate_model`), with the checkpoint and its step.
+
+    Raises:
+        ConfigError: the directory holds no run, or no such checkpoint or split, or a value is wrong.
+        RunError: a number is not finite, or the files could not be written.
+        Interrupted: by Ctrl-C or SIGTERM.
+    """
+    directory, data = Path(run_dir), {"path": data_path}
+    asked = {"run": str(run_dir), "checkpoint": checkpoint, "split": split, "samples": samples, "size": size}
+    schema.check_evaluation({**asked, "data": data})
+    if directory.is_dir() and not (directory / "config.yaml").exists() and (jobs := newest_jobs(directory)):
+        raise ConfigError(f"run={run_dir}: is the directory of a sweep; give one of its jobs, such as run={jobs[0]}.")
+    config, summary = configs.read(directory, "run"), read_summary(directory)
+    if data_path is not None:
+        if "path" not in config["data"]:
+            raise ConfigError(f"data.path={data_path}: the data of the run are read from no path.")
+        config["data"] |= data
+    from vi.checkpoint import Checkpoints, reason
+    from vi.evaluation import evaluate_model, leave
+    from vi.interruption import Interruption
+    from vi.job import record, set_up_devices, wants_xla
+
+    set_up_devices()
+    configs.set_precision(config)
+    with lock(directory), Interruption() as interruption:
+        parts = configs.build(config)
+        if summary.get("data_hash", parts.data.hash) != parts.data.hash:
+            raise ConfigError(f"run={run_dir}: the data are not those that the run was trained on; see data.path.")
+        restored = Checkpoints(directory / "checkpoints", {"model": parts.model.variables}).restore(checkpoint)
+        jit, check = wants_xla(parts.model, config), interruption.check
+        numbers = evaluate_model(parts, split, samples, size, jit=jit, check=check, progress=progress)
+        evaluation = {"checkpoint": checkpoint, "step": restored["step"], **numbers}
+        try:
+            pictures = leave(evaluation, parts, directory, check)
+        except OSError as error:
+            raise RunError(f"{error.filename or directory}: could not be written ({reason(error)}).") from None
+        record(evaluation, pictures, config, summary, directory)
+    return evaluation
 
 
 def replay(folder: str | Path) -> Examination:

@@ -66,6 +66,17 @@ def widths(at_least: int = 0) -> Rule:
     )
 
 
+def each(rule: Rule, plural: str) -> Rule:
+    """One value for all layers, or a list with one for each."""
+    return Rule(
+        f"{rule.allowed}, or a list of {plural}, one a layer",
+        lambda v: (
+            rule.test(v)
+            or (isinstance(v, Sequence) and not isinstance(v, str) and len(v) > 0 and all(map(rule.test, v)))
+        ),
+    )
+
+
 def either(first: Rule, second: Rule) -> Rule:
     """What one of two rules allows."""
     return Rule(f"{first.allowed}, or {second.allowed}", lambda v: first.test(v) or second.test(v))
@@ -119,15 +130,30 @@ RULES: dict[str, Rule] = {
     "data.binarization": choice("none", "dynamic", "static"),
     "data.scale": number(above=0),
     "data.seed": integer(0, 2**31 - 1),
+    "data.size": integer(2),
+    "data.features": integer(1),
+    "data.factors": integer(1),
+    "data.sd": number(above=0),
     "encoder.hidden": widths(),
     "encoder.activation": ACTIVATION,
     "encoder.filters": widths(at_least=1),
-    "encoder.kernel_size": integer(1),
+    "encoder.kernel_size": each(integer(1), "them"),
+    "encoder.strides": each(integer(1), "them"),
+    "encoder.padding": each(choice("same", "valid"), "them"),
+    "encoder.offset": number(),
     "decoder.hidden": widths(),
     "decoder.activation": ACTIVATION,
     "decoder.filters": widths(at_least=1),
-    "decoder.kernel_size": integer(1),
+    "decoder.kernel_size": each(integer(1), "them"),
+    "decoder.strides": each(integer(1), "them"),
+    "decoder.padding": each(choice("same", "valid"), "them"),
+    "decoder.output_kernel_size": integer(1),
+    "decoder.projection": choice(True, False),
     "posterior.scale": choice("log_variance", "log_sd"),
+    "posterior.base": choice("normal", "laplace", "logistic", "gumbel"),
+    "posterior.base_scale": number(above=0),
+    "posterior.activation": ACTIVATION,
+    "likelihood.mean": choice("linear", "sigmoid"),
     "likelihood.scale": choice("fixed", "shared", "per_dimension", "output"),
     "likelihood.sd": number(above=0),
     "estimator.samples": integer(1),
@@ -151,6 +177,8 @@ RULES: dict[str, Rule] = {
         "train/nll",
         "train/loss",
     ),
+    "trainer.evaluate": choice(True, False),
+    "trainer.evaluation_samples": integer(1),
     "trainer.patience": either(integer(1), NOTHING),
     "trainer.nonfinite": choice("stop", "skip"),
     "logger.wandb": either(NOTHING, Rule("a mapping of settings", lambda v: isinstance(v, Mapping))),
@@ -169,6 +197,16 @@ OPTIMIZER_RULES: dict[str, Rule] = {
 }
 for _name, _rule in OPTIMIZER_RULES.items():
     RULES |= {f"optimizer.{prefix}{_name}": _rule for prefix in ("", *(f"{group}." for group in GROUPS))}
+
+EVALUATION: dict[str, Rule] = {
+    "run": DIRECTORY,
+    "checkpoint": choice("best", "last"),
+    "split": choice("test", "validation", "train"),
+    "samples": integer(1),
+    "size": either(integer(1), NOTHING),
+    "data.path": either(TEXT, NOTHING),
+}
+"""What `vi-evaluate` is asked for."""
 
 CHOSEN = ("trainer", "logger", "experiment", "debug", "sweep")
 COMPONENTS = ("data", "encoder", "posterior", "decoder", "likelihood", "prior", "estimator", "optimizer")
@@ -214,6 +252,19 @@ def check(config: Mapping[str, Any]) -> None:
         section = key.split(".")[0]
         if section not in (*COMPONENTS, *COMMANDS) and not key.startswith("logger.wandb") and key not in found:
             raise ConfigError(f"{key} is not set: must be {RULES[key].allowed}.")
+
+
+def check_evaluation(asked: Mapping[str, Any]) -> None:
+    """Raises ConfigError for the first key or value that `vi-evaluate` does not take."""
+    found = dict(leaves(asked))
+    for key in found:
+        if key not in EVALUATION:
+            raise ConfigError(f"{key}: there is no such key{suggestion(key, list(EVALUATION))}")
+    for key, rule in EVALUATION.items():
+        if (value := found.get(key, MISSING)) == MISSING:
+            raise ConfigError(f"{key} is not set; give it on the command line, {key}=VALUE.")
+        if not rule.test(value):
+            raise ConfigError(f"{key}={show(value)}: must be {rule.allowed}.")
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

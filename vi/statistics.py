@@ -1,0 +1,78 @@
+"""Monte Carlo statistics of many samples that are seen a few at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimates:
+    """Monte Carlo estimates from S samples for each of N data, `[N]`, in nats; None where an implicit q has none.
+
+    The variances are those of an estimate over its Monte Carlo samples, given the datum, and nan for S = 1; what the
+    data add is not in them.
+
+    Attributes:
+        log_likelihood: E log p(x|z), the mean over samples.
+        log_likelihood_variance: its Monte Carlo variance.
+        kl: KL(q(z|x) ‖ p(z)), the mean of log q(z|x) − log p(z).
+        kl_variance: its Monte Carlo variance.
+        elbo_variance: that of log_likelihood − kl, the mean of the log weights.
+        iw_bound: log of the mean of S importance weights w (Burda et al., 2015, eq. 8).
+        effective_sample_size: (Σw)²/Σw², between 1 and S (Kong, 1992).
+    """
+
+    log_likelihood: np.ndarray
+    log_likelihood_variance: np.ndarray
+    kl: np.ndarray | None = None
+    kl_variance: np.ndarray | None = None
+    elbo_variance: np.ndarray | None = None
+    iw_bound: np.ndarray | None = None
+    effective_sample_size: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistics:
+    """What samples say of B data, in double precision; those of two sets of samples merge into those of their union.
+
+    Of K values: log p(x|z), and unless q is implicit log q(z|x) − log p(z) and the log weight log w.
+
+    Attributes:
+        count: the number of samples.
+        mean: of each value, `[K, B]`.
+        square: the sum of squared deviations from it, `[K, B]`.
+        top: the largest log w, `[B]`; zeros if q is implicit.
+        weights: Σ w and Σ w² for w divided by its largest, `[2, B]`; zeros if q is implicit.
+    """
+
+    count: int
+    mean: np.ndarray
+    square: np.ndarray
+    top: np.ndarray
+    weights: np.ndarray
+
+    @np.errstate(all="ignore")
+    def merge(self, other: Statistics) -> Statistics:
+        """The statistics of both sets (Chan, Golub & LeVeque, 1983, eq. 2.1)."""
+        count, difference = self.count + other.count, other.mean - self.mean
+        top, power = np.maximum(self.top, other.top), np.array([[1], [2]])
+        return Statistics(
+            count,
+            self.mean + difference * other.count / count,
+            self.square + other.square + difference**2 * self.count * other.count / count,
+            top,
+            sum(each.weights * np.exp(power * (each.top - top)) for each in (self, other)),
+        )
+
+    @np.errstate(all="ignore")
+    def estimates(self) -> tuple[np.ndarray, ...]:
+        """The fields of `Estimates`, as many as there are, `[B]` each."""
+        variance = self.square / self.count / np.float64(self.count - 1)
+        if len(self.mean) == 1:
+            return self.mean[0], variance[0]
+        total, squares = self.weights
+        iw_bound = self.top + np.log(total) - math.log(self.count)
+        return self.mean[0], variance[0], self.mean[1], variance[1], variance[2], iw_bound, total**2 / squares
