@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test test-slow check format clean
+.PHONY: train test test-slow check format report clean
 
 train: $(INSTALLED)
 	$(BIN)/vi-train
@@ -23,6 +23,9 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+report: $(INSTALLED)
+	$(BIN)/python experiments/report.py $(RUNS)
 
 clean:
 	rm -rf $(VENV)
