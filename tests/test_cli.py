@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -63,7 +64,10 @@ def test_a_run_by_the_script_as_by_the_command(tmp_path):
     for part in ("validation/iw_bound (nats per datum)", "10-nearest-neighbour accuracy", "figures", "Next:"):
         assert part in result.stdout
     figures = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
-    names = ("latent_space", "manifold", "reconstructions", "prior_samples", "curves")
+    names = ["latent_space", "manifold", "latent_space_and_manifold", "reconstructions", "samples", "modes"]
+    names += ["prior_samples", "curves"]
+    if shutil.which("dot"):
+        names += ["encoder_diagram", "decoder_diagram", "model_diagram"]
     assert figures == {f"{name}.png" for name in names}
     again = run(*TINY, "hydra.run.dir=run", cwd=tmp_path, command=script)
     assert again.returncode == 2
@@ -99,7 +103,7 @@ def test_a_run_with_xla_and_wandb_prints_no_noise_and_needs_no_git(tmp_path):
     assert [row["step"] for row in logged] == metrics["step"].tolist()
     for name in metrics:
         assert [row[name] for row in logged] == pytest.approx(metrics[name].tolist()), name
-    assert sum(any(key.startswith("figures/") for key in row) for row in rows) == 5
+    assert sum(any(key.startswith("figures/") for key in row) for row in rows) == 8
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["git_commit"] is None
 
 

@@ -69,12 +69,13 @@ def test_the_smallest_components_run_from_the_command_line(name, tmp_path, monke
     other = ["estimator=monte_carlo_kl"] if name == "LogNormal" else []
     run = vi.train([*own, *other, *TINY], directory=tmp_path / "run")
     assert run.summary["status"] == "finished"
-    assert len(list((run.directory / "figures").iterdir())) == 5
+    names = {path.stem for path in (run.directory / "figures").iterdir()}
+    assert {"latent_space", "manifold", "reconstructions", "samples", "prior_samples", "curves"} <= names
 
 
 def test_the_python_of_the_readme(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    first, replay = blocks("README.md", "python")
+    first, *_, replay = blocks("README.md", "python")
     real = vi.train
     monkeypatch.setattr(vi, "train", lambda overrides: real([*overrides, *TINY]), raising=False)
     namespace = defined_by(first)
@@ -82,6 +83,26 @@ def test_the_python_of_the_readme(tmp_path, monkeypatch):
     with pytest.raises(vi.RunError, match="not finite"):
         real([*TINY, "optimizer=sgd", "optimizer.learning_rate=1e9", "trainer.epochs=9"], directory="RUN_DIR")
     assert defined_by(replay)["step"].causes
+
+
+def test_using_a_model_takes_three_lines_each_as_in_the_readme(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = vi.train(TINY, directory="RUN_DIR")
+    x = config.build(run.config).data.validation.x[:5] / np.float32(16)
+    namespace = {"vi": vi, "np": np, "x": x}
+    three = blocks("README.md", "python")[1:4]
+    for block in three:
+        assert len(block.splitlines()) == 3
+        exec(block, namespace)
+    shapes = {name: namespace[name].shape for name in ("images", "z", "log_q", "mean", "once", "often")}
+    assert shapes == {
+        "images": (1, 8, 8, 1),
+        "z": (5, 25, 2),
+        "log_q": (5, 25),
+        "mean": (5, 2),
+        "once": (5, 8, 8, 1),
+        "often": (5, 25, 8, 8, 1),
+    }
 
 
 def test_the_commands_of_the_readme_compose():

@@ -34,8 +34,8 @@ COMPOSITION = {
     "estimator/nope=mlp": "estimator/nope: there is no such key; did you mean estimator?",
     "trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "+trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
-    "experiment=nope": "experiment=nope: there is no such choice. Allowed: mnist_mlp.",
-    "experiment=": "experiment=: there is no such choice. Allowed: mnist_mlp.",
+    "experiment=nope": "experiment=nope: there is no such choice. Allowed: mnist_mlp, target_density, tfp2019_beta, ",
+    "experiment=": "experiment=: there is no such choice. Allowed: mnist_mlp, target_density, tfp2019_beta, ",
     "trainer=[a,b]": "trainer=b: there is no such choice.",
     "debug=true": "debug=true: must be GROUP=CHOICE, a name; vi-train --help shows all.",
     "=3": "=3: must be GROUP=CHOICE, a name; vi-train --help shows all.",
@@ -487,7 +487,7 @@ def write_runs(place):
     shutil.rmtree(run / "figures")
     text = (run / "config.yaml").read_text()
     configs = {
-        "cut": text[: len(text) // 2],
+        "cut": text[: text.index("trainer:")],
         "empty": "",
         "binary": b"\xff\xfe\x00\x01",
         "list": "- a\n- b\n",
