@@ -48,6 +48,8 @@ def test_every_experiment_runs_with_tiny_arguments(name, slice_of_mnist, tmp_pat
     of_mnist = compose([f"experiment={name}"])[0].data._target_ == "vi.data.mnist"
     held_out = "data.validation=5" if name in ("mnist_mlp", "tfp2019_beta") else "data.validation=test"
     size = [held_out] if of_mnist else ["data.size=60"]
+    if name.startswith("tfp2019_conv"):
+        size += ["encoder.filters=[2,2,2,2,2]", "decoder.filters=[2,2,2,2,2,2]"]
     if name == "target_density":
         size += ["prior.log_density._target_=vi.densities.gaussian", "+prior.log_density.scale_tril=[[1,0],[1,1]]"]
     run = vi.train([f"experiment={name}", *QUICK, *SMALL, *size], directory=tmp_path / "run")

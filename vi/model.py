@@ -47,7 +47,7 @@ class LatentVariableModel:
         if self.likelihood.support != "none" and found != needed:
             raise ConfigError(
                 f"the decoder gives outputs of shape {found} for each z, but the likelihood "
-                f"{type(self.likelihood).__name__} needs {needed}; decoder=none is for likelihood=none."
+                f"{type(self.likelihood).__name__} needs {needed}."
             )
 
     def noise(self, draws: Draws, index: tf.Tensor, seed: tf.Tensor, step: int | tf.Tensor) -> Noise:
