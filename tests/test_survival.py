@@ -118,6 +118,7 @@ def survive(tmp_path, moments, random_kills):
     return killed
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(tmp_path):
     assert survive(tmp_path, ["half a checkpoint", "half a row"], random_kills=1) > 0
 
@@ -194,6 +195,7 @@ def test_a_failed_job_stops_no_other_and_a_sweep_goes_on_where_it_was_left(tmp_p
     assert json.loads((tmp_path / "sweep" / "2" / "summary.json").read_text())["resumed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_sweep_in_processes_that_is_interrupted_saves_its_jobs_and_begins_no_other(tmp_path, number):
     """Ctrl-C in a terminal reaches every process of the group; kill reaches the first one only. One worker is idle."""
