@@ -59,7 +59,7 @@ def test_every_experiment_runs_with_tiny_arguments(name, slice_of_mnist, tmp_pat
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
-def test_an_experiment_says_in_two_lines_what_it_reproduces_and_names_its_source(name):
+def test_an_experiment_is_short_and_says_in_up_to_three_lines_what_it_reproduces(name):
     package, *lines = (conf_directory() / "experiment" / f"{name}.yaml").read_text().splitlines()
     assert package == "# @package _global_"
     assert name.startswith(AUTHORS)
