@@ -158,6 +158,8 @@ RULES: dict[str, Rule] = {
     "likelihood.sd": number(above=0),
     "estimator.samples": integer(1),
     "estimator.divergence_samples": integer(0),
+    "estimator.outer": integer(1),
+    "estimator.importance_weighted": choice(True, False),
     "trainer.epochs": number(above=0),
     "trainer.batch_size": integer(1),
     "trainer.beta": either(number(low=0), SCHEDULE),

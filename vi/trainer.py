@@ -16,7 +16,7 @@ from vi.estimators.base import Estimator
 from vi.types import GROUPS, Losses, Noise, Particles
 
 
-class Objectives(NamedTuple):
+class GroupLosses(NamedTuple):
     """What each group descends: for each datum of the batch, and its mean over the batch, by group."""
 
     losses: Losses
@@ -73,21 +73,23 @@ class Trainer:
         if noise == "fixed":
             with self._memory():
                 self._noise_table = self._draw_noise(tf.range(size), 0)
-        groups = (model.generative_variables, model.inference_variables, list(estimator.auxiliary_variables))
         for variable in estimator.auxiliary_variables:
             if not isinstance(variable, keras.Variable):
                 raise ConfigError(
                     f"estimator={type(estimator).__name__}: auxiliary_variables must be Keras variables, not "
                     f"{type(variable).__name__}."
                 )
+        auxiliary = [variable for variable in estimator.auxiliary_variables if variable.trainable]
+        groups = (model.generative_variables, model.inference_variables, auxiliary)
         self.variables = {name: group for name, group in zip(GROUPS, groups, strict=True) if group}
         self.optimizers = {name: optimizers[name] for name in self.variables}
         for name, optimizer in self.optimizers.items():
             optimizer.build(self.variables[name])
         few = next(n for n in range(2, 8) if n not in estimator.draws)  # so that no axis passes for another
         with self._memory():  # a step without its update: names the metrics, and refuses what does not fit
-            _, metrics = self.gradients(tf.range(min(few, size)), tf.constant(0, tf.int64))
-        self.metric_names = list(metrics)
+            index, step = tf.range(min(few, size)), tf.constant(0, tf.int64)
+            found = self.differentiate(self.batch(index, step), self.noise(index, step), index, step)
+            self.metric_names = list(self.metrics(*found))
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.sums = tf.Variable(tf.zeros([len(self.metric_names) + 1], tf.float64), trainable=False)
         self._order: tuple[tf.Tensor, tf.Tensor] | None = None
@@ -95,28 +97,17 @@ class Trainer:
 
     def train_step(self, index: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step on the batch `index` `[B]`, positions in the training data; returns its metrics, scalars."""
-        gradients, metrics = self.gradients(index, step)
-        for group in self.variables:
-            self._apply(group, gradients[group], step)
-        return metrics
-
-    def gradients(self, index: tf.Tensor, step: tf.Tensor) -> tuple[dict[str, list], dict[str, tf.Tensor]]:
-        """Draws noise, makes particles, asks for the losses, and takes each group's gradient of its own.
-
-        Args:
-            index: the batch, as positions in the training data, `[B]`.
-            step: the number of the step.
-
-        Returns:
-            The gradients of each group, and the metrics of the step.
-        """
         x, noise = self.batch(index, step), self.noise(index, step)
         particles, losses, gradients = self.differentiate(x, noise, index, step)
-        return gradients, self.metrics(particles, losses, gradients)
+        metrics = self.metrics(particles, losses, gradients)
+        for group in self.variables:
+            self._apply(group, gradients[group], step)
+        self.estimator.update(particles)
+        return metrics
 
     def differentiate(
         self, x: tf.Tensor, noise: Noise, index: tf.Tensor, step: tf.Tensor
-    ) -> tuple[Particles, Objectives, dict[str, list]]:
+    ) -> tuple[Particles, GroupLosses, dict[str, list]]:
         """The particles of a batch and its noise, the losses with their means, and the gradients of each group."""
         with tf.GradientTape(persistent=True) as tape:
             particles = self.model.particles(x, noise, self._kl_weight(index, step))
@@ -124,7 +115,7 @@ class Trainer:
             if not isinstance(losses, Losses):
                 raise ConfigError(f"estimator={type(self.estimator).__name__}: losses must return a vi.types.Losses.")
             means = self._means(losses, index)
-        return particles, Objectives(losses, means), take_gradients(tape, means, self.variables)
+        return particles, GroupLosses(losses, means), take_gradients(tape, means, self.variables)
 
     def run(self, steps: int) -> bool:
         """Trains for so many steps in one compiled call, or up to the first one with a metric that is not finite.
@@ -256,7 +247,7 @@ class Trainer:
                 by_group[group] = means[id(loss)]
         return by_group
 
-    def metrics(self, particles: Particles, losses: Objectives, gradients: dict) -> dict[str, tf.Tensor]:
+    def metrics(self, particles: Particles, losses: GroupLosses, gradients: dict) -> dict[str, tf.Tensor]:
         """What is logged of a step, scalars; it is finite if and only if they are."""
         metrics = {"train/nll": -tf.reduce_mean(particles.log_likelihood)}
         if particles.log_posterior is not None:

@@ -92,6 +92,13 @@ class Particles:
             raise ConfigError(f"the posterior {self.posterior.name} is implicit: it has no density, so no log weight.")
         return self.log_likelihood + self.log_prior - self.log_posterior
 
+    def stopped(self) -> Particles:
+        """The same particles with log q(z|x) at stopped φ, so that only the path of z leads to φ.
+
+        For a flow that has no fast inverse, this takes its slow one.
+        """
+        return dataclasses.replace(self, log_posterior=self.posterior.stopped().log_prob(self.z))
+
     def tempered(self) -> Particles:
         """The same particles with log p(z) and log q(z|x) multiplied by β.
 

@@ -2,5 +2,17 @@
 
 from vi.estimators.base import Estimator
 from vi.estimators.elbo import ELBO, AnalyticKL, MonteCarloKL, Reconstruction
+from vi.estimators.importance import IWAE, MIWAE, PIWAE, DReG, StickingTheLanding
 
-__all__ = ["ELBO", "AnalyticKL", "Estimator", "MonteCarloKL", "Reconstruction"]
+__all__ = [
+    "ELBO",
+    "IWAE",
+    "MIWAE",
+    "PIWAE",
+    "AnalyticKL",
+    "DReG",
+    "Estimator",
+    "MonteCarloKL",
+    "Reconstruction",
+    "StickingTheLanding",
+]

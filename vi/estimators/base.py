@@ -23,8 +23,8 @@ class Estimator(abc.ABC):
             def bound(self, particles):
                 return log_mean_exp(particles.log_weight, axis=1)
 
-    What a subclass may replace besides `bound`, and nothing else: `kind`, `exchangeable`, `draws`, `losses`,
-    `build` and `auxiliary_variables`.
+    What a subclass may replace besides `bound`, and nothing else: `kind`, `exchangeable`, `draws`, `objective`,
+    `losses`, `build`, `auxiliary_variables` and `update`. `vi-check my_module.MyEstimator` proves what it promises.
 
     Args:
         samples: S, the samples of the posterior for each datum.
@@ -51,32 +51,45 @@ class Estimator(abc.ABC):
     def bound(self, particles: Particles) -> tf.Tensor:
         """The estimator's own value for each datum, `[B]`, in nats; never weighted by β."""
 
-    def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """What θ, φ and ψ descend, `[B]` each, in nats.
+    def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """What θ, φ and ψ descend in expectation, `[B]` each, in nats, differentiable along the path of z.
 
-        By default θ and φ descend −`bound`, in which the log prior and log posterior are weighted by β
-        (`Particles.tempered`). This follows the path of z to φ, so it is refused for a posterior that is
-        not reparameterized. Losses of one's own weigh by β themselves, with `particles.tempered()` or with
-        `particles.kl_weight`; and return the same tensor twice, not two equal ones, where θ and φ share a loss.
+        By default −`bound` for θ and for φ, in which the log prior and log posterior are weighted by β
+        (`Particles.tempered`). An objective of one's own weighs by β itself, with `particles.tempered()` or with
+        `particles.kl_weight`; and returns the same tensor twice, not two equal ones, where θ and φ share it.
 
         Args:
             particles: of one batch.
             step: the number of the step, from 0; for schedules and alternating updates.
+        """
+        loss = -self.bound(particles.tempered())
+        return Losses(generative=loss, inference=loss)
+
+    def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """What is differentiated, `[B]` each: by default the `objective`, along the path of z.
+
+        Losses of one's own are surrogates: whatever their values, their gradients are in expectation those of the
+        objective, with less variance, or without a path, for a posterior that is not reparameterized.
 
         Raises:
             ConfigError: the posterior is not reparameterized.
         """
         require_reparameterized(self, particles.posterior)
-        loss = -self.bound(particles.tempered())
-        return Losses(generative=loss, inference=loss)
+        return self.objective(particles, step)
 
     def build(self, event_shape: tuple[int, ...], latent_dim: int) -> None:  # noqa: B027 (a hook)
         """Makes the networks of the estimator's own (ψ), before anything is compiled. By default none."""
 
     @property
     def auxiliary_variables(self) -> Sequence[Any]:
-        """The Keras variables ψ of those networks, trained by `Losses.auxiliary`."""
+        """The Keras variables that are the estimator's own, saved with the model's.
+
+        `Losses.auxiliary` trains those that are trainable (ψ); `update` may change the others.
+        """
         return ()
+
+    def update(self, particles: Particles) -> None:  # noqa: B027 (a hook)
+        """Changes what the estimator keeps besides ψ, as a moving average, at the end of each train step."""
 
 
 def require_reparameterized(estimator: Estimator, posterior: Any) -> None:

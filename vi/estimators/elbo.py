@@ -7,7 +7,7 @@ import abc
 import tensorflow as tf
 
 from vi.errors import ConfigError
-from vi.estimators.base import Estimator, require_reparameterized
+from vi.estimators.base import Estimator
 from vi.types import Draws, Losses, Particles
 
 
@@ -27,9 +27,8 @@ class ELBO(Estimator):
         """The ELBO for each datum, `[B]`, in nats."""
         return tf.reduce_mean(particles.log_likelihood, axis=1) - self.divergence(particles)
 
-    def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
+    def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
         """−E log p(x|z) + β KL for θ and for φ, `[B]`, in nats."""
-        require_reparameterized(self, particles.posterior)
         distortion = -tf.reduce_mean(particles.log_likelihood, axis=1)
         loss = distortion + particles.kl_weight * self.divergence(particles)
         return Losses(generative=loss, inference=loss)
