@@ -32,6 +32,47 @@ def linear_gaussian(posterior=DiagonalGaussian, sd=0.7):
     return model
 
 
+def scalar_gaussian():
+    """A linear model of two-dimensional data with one latent, for which quadrature gives every bound."""
+    model = LatentVariableModel(
+        networks.mlp_encoder((2,), hidden=[]),
+        DiagonalGaussian(1),
+        networks.mlp_decoder(1, (2,), hidden=[]),
+        Gaussian((2,), sd=0.8),
+        StandardNormal(1),
+    )
+    rng = np.random.default_rng(3)
+    for variable in model.variables:
+        variable.assign(0.5 * rng.standard_normal(variable.shape))
+    kernel, bias = model.posterior.trainable_variables[2:]  # q somewhat wider than p(z|x): all moments are finite
+    kernel.assign(0.1 * kernel)
+    bias.assign([-0.3])
+    return model
+
+
+def scalar_arrays(model):
+    """The parameters of that model: θ, then φ, in the order of its variables."""
+    groups = (model.generative_variables, model.inference_variables)
+    return [[v.numpy().astype(np.float64) for v in group] for group in groups]
+
+
+def scalar_mean(quadrature, x, theta, phi, sd=0.8):
+    """The mean over data of `quadrature(log_weight, mean, sd)` of q(z|x), for that model in NumPy."""
+    (w, b), (loc, loc_bias, scale, scale_bias) = theta, phi
+
+    def of(each):
+        mean, log_variance = (each @ loc + loc_bias)[0], (each @ scale + scale_bias)[0]
+
+        def log_weight(z):
+            residual = each - np.asarray(z)[:, None] * w[0] - b
+            log_likelihood = -0.5 * np.sum(residual**2, axis=1) / sd**2 - np.log(2 * np.pi * sd**2)
+            return log_likelihood - 0.5 * z**2 + 0.5 * (z - mean) ** 2 / np.exp(log_variance) + 0.5 * log_variance
+
+        return quadrature(log_weight, mean, np.exp(0.5 * log_variance))
+
+    return np.mean([of(each) for each in x])
+
+
 def oracle(model):
     """The same generative model in NumPy."""
     kernel, bias = (v.numpy().astype(np.float64) for v in model.decoder.trainable_variables)

@@ -70,6 +70,39 @@ def importance(log_weights):
     return float(np.log(weights.mean())), float(weights.sum() ** 2 / np.sum(weights**2))
 
 
+def expected_log_mean(log_weight, mean, sd, samples):
+    """E log (1/S) Σ exp(log_weight(z_s)) for S independent z ~ N(mean, sd²), by quadrature in one dimension at a time.
+
+    E log X = ∫ (exp(−t) − E exp(−tX)) / t dt for X > 0, and E exp(−t Σ w) = (E exp(−t w))^S, an integral over one z.
+    """
+    nodes, masses = np.polynomial.hermite_e.hermegauss(150)
+    log_weights = log_weight(mean + sd * nodes)
+    middle, step = log_weights @ masses / masses.sum(), 0.1
+    t = np.exp(np.arange(-60, 60, step))
+    transform = np.exp(-t[:, None] * np.exp(log_weights - middle)) @ (masses / masses.sum())
+    return middle + np.sum(np.exp(-t) - transform**samples) * step - np.log(samples)
+
+
+def expected(function, mean, sd):
+    """E function(z) for z ~ N(mean, sd²), by quadrature."""
+    nodes, masses = np.polynomial.hermite_e.hermegauss(150)
+    return function(mean + sd * nodes) @ (masses / masses.sum())
+
+
+def gradient(function, arrays, step=1e-5):
+    """The gradient of a function of a list of arrays, by central differences, flat."""
+    flat = []
+    for array in arrays:
+        for place in np.ndindex(array.shape):
+            values = []
+            for sign in (1, -1):
+                moved = [a.copy() for a in arrays]
+                moved[[a is array for a in arrays].index(True)][place] += sign * step
+                values.append(function(moved))
+            flat.append((values[0] - values[1]) / (2 * step))
+    return np.array(flat)
+
+
 def mean_and_variance(values):
     """The mean of independent values, and the unbiased estimate of its variance."""
     return np.mean(values), np.sum((values - np.mean(values)) ** 2) / (len(values) - 1) / len(values)

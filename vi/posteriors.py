@@ -132,12 +132,18 @@ class ConditionalPosterior:
             ConfigError: one of the two does not factorize, or this pair has no closed form.
         """
         with self._weights():
-            factors = self._factors(prior)
-            if factors is None:
-                raise ConfigError(
-                    f"the KL of {self.name} to {type(prior).__name__} does not split into latent dimensions."
-                )
-            return tf.squeeze(self._closed_form(*factors, prior), axis=1)
+            return tf.squeeze(self._closed_form(*self._require_factors(prior), prior), axis=1)
+
+    def log_ratio_per_dimension(self, z: tf.Tensor, prior: Prior) -> tf.Tensor:
+        """log q(z_l|x) − log p(z_l) of each latent dimension, `[B, S, L]`, at z `[B, S, L]`.
+
+        Raises:
+            ConfigError: one of the two does not factorize.
+        """
+        with self._weights():
+            q, p = self._require_factors(prior)
+            z = tf.reshape(z, [*tf.unstack(tf.shape(z)[:2]), -1, *q.event_shape])
+            return q.log_prob(z) - p.log_prob(z)
 
     def stopped(self) -> ConditionalPosterior:
         """The same q(z|x) whose weights and features pass no gradient to φ; z still does."""
@@ -152,6 +158,12 @@ class ConditionalPosterior:
     def _factors(self, prior: Prior) -> tuple[tfd.Distribution, tfd.Distribution] | None:
         q, p = self.family.marginals(self.distribution), prior.marginals()
         return None if q is None or p is None else (q, p)
+
+    def _require_factors(self, prior: Prior) -> tuple[tfd.Distribution, tfd.Distribution]:
+        factors = self._factors(prior)
+        if factors is None:
+            raise ConfigError(f"the KL of {self.name} to {type(prior).__name__} does not split into latent dimensions.")
+        return factors
 
     def _closed_form(self, q: tfd.Distribution, p: tfd.Distribution, prior: Prior) -> tf.Tensor:
         try:

@@ -158,8 +158,15 @@ RULES: dict[str, Rule] = {
     "likelihood.sd": number(above=0),
     "estimator.samples": integer(1),
     "estimator.divergence_samples": integer(0),
+    "estimator.free_bits": number(low=0),
+    "estimator.groups": either(integer(1), NOTHING),
+    "estimator.capacity": either(either(number(low=0), SCHEDULE), NOTHING),
     "estimator.outer": integer(1),
     "estimator.importance_weighted": choice(True, False),
+    "estimator.alpha": either(number(), choice("max")),
+    "estimator.n": number(low=1),
+    "estimator.form": choice("log", "exponential"),
+    "estimator.offset": number(),
     "trainer.epochs": number(above=0),
     "trainer.batch_size": integer(1),
     "trainer.beta": either(number(low=0), SCHEDULE),
@@ -210,7 +217,7 @@ EVALUATION: dict[str, Rule] = {
 }
 """What `vi-evaluate` is asked for."""
 
-CHOSEN = ("trainer", "logger", "experiment", "debug", "sweep")
+CHOSEN = ("trainer", "warmup", "logger", "experiment", "debug", "sweep")
 COMPONENTS = ("data", "encoder", "posterior", "decoder", "likelihood", "prior", "estimator", "optimizer")
 FILLED_IN = ("pseudo", "model.event_shape")
 COMMANDS = ("resume", "sweep")

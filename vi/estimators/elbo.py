@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+from typing import Any
 
 import tensorflow as tf
 
@@ -16,22 +17,67 @@ class ELBO(Estimator):
 
     The expected log-likelihood is the mean over S samples of log p(x|z), never log p(x|z) of a mean
     reconstruction (Kingma & Welling, 2014, eq. 7). The loss is −E log p(x|z) + β KL (Higgins et al., 2017,
-    eq. 4); `bound` is the ELBO whatever β is. A subclass writes `divergence`, and may replace `draws`.
+    eq. 4), in which the KL may be replaced by one of two penalties; `bound` is the ELBO whatever they are. A
+    subclass writes `divergence`, and may replace `divergence_per_dimension` and `draws`.
+
+    Args:
+        samples: S.
+        free_bits: λ, in nats: the KL of a group of latents, averaged over the batch, is not pushed below it, the
+            penalty being Σ_groups max(λ, KL) (Kingma et al., 2016, appendix C.8).
+        groups: how many groups of consecutive latents there are; 1 is all together, None each by itself.
+        capacity: C, in nats, a number or a Keras schedule of the step: the penalty is |KL − C| (Burgess et al., 2018,
+            eq. 8, whose γ is β here). With a Monte Carlo KL, the mean of the absolute value is above that of the KL's.
+
+    Raises:
+        ConfigError: both penalties.
     """
+
+    def __init__(
+        self, samples: int = 1, free_bits: float = 0.0, groups: int | None = None, capacity: float | Any | None = None
+    ):
+        super().__init__(samples)
+        if free_bits and capacity is not None:
+            raise ConfigError(
+                f"estimator.free_bits={free_bits}: is one penalty and estimator.capacity another; only one may be set."
+            )
+        self.free_bits, self.groups, self.capacity = free_bits, groups, capacity
 
     @abc.abstractmethod
     def divergence(self, particles: Particles) -> tf.Tensor:
         """An unbiased estimate of KL(q(z|x) ‖ p(z)) for each datum, `[B]`, in nats."""
+
+    def divergence_per_dimension(self, particles: Particles) -> tf.Tensor:
+        """The same for each latent, `[B, L]`, for free bits; raises ConfigError where it does not split."""
+        raise ConfigError(f"estimator={type(self).__name__}: has no KL of each latent; set estimator.groups=1.")
 
     def bound(self, particles: Particles) -> tf.Tensor:
         """The ELBO for each datum, `[B]`, in nats."""
         return tf.reduce_mean(particles.log_likelihood, axis=1) - self.divergence(particles)
 
     def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """−E log p(x|z) + β KL for θ and for φ, `[B]`, in nats."""
-        distortion = -tf.reduce_mean(particles.log_likelihood, axis=1)
-        loss = distortion + particles.kl_weight * self.divergence(particles)
+        """−E log p(x|z) + β KL, or β times the penalty in place of the KL, for θ and for φ, `[B]`, in nats."""
+        loss = particles.kl_weight * self._penalty(particles, step) - tf.reduce_mean(particles.log_likelihood, axis=1)
         return Losses(generative=loss, inference=loss)
+
+    def _penalty(self, particles: Particles, step: tf.Tensor) -> tf.Tensor:
+        if self.capacity is not None:
+            capacity = self.capacity(step) if callable(self.capacity) else self.capacity
+            return tf.abs(self.divergence(particles) - tf.cast(capacity, particles.log_prior.dtype))
+        if self.free_bits:
+            divergence = self._divergence_per_group(particles)  # [B, groups]
+            over = tf.reduce_mean(divergence, axis=0) > self.free_bits
+            return tf.reduce_sum(tf.where(over, divergence, self.free_bits), axis=1)  # of mean Σ max(λ, mean KL)
+        return self.divergence(particles)
+
+    def _divergence_per_group(self, particles: Particles) -> tf.Tensor:
+        if self.groups == 1:
+            return self.divergence(particles)[:, None]
+        divergence = self.divergence_per_dimension(particles)
+        if self.groups is None:
+            return divergence
+        if divergence.shape[1] % self.groups:
+            raise ConfigError(f"estimator.groups={self.groups}: must divide the {divergence.shape[1]} latents.")
+        return tf.reduce_sum(tf.reshape(divergence, [-1, self.groups, divergence.shape[1] // self.groups]), axis=2)
 
 
 class AnalyticKL(ELBO):
@@ -44,6 +90,10 @@ class AnalyticKL(ELBO):
         """KL(q(z|x) ‖ p(z)) exactly, `[B]`, in nats."""
         return particles.posterior.kl(particles.prior)
 
+    def divergence_per_dimension(self, particles: Particles) -> tf.Tensor:
+        """The KL of each latent exactly, `[B, L]`, in nats."""
+        return particles.posterior.kl_per_dimension(particles.prior)
+
 
 class MonteCarloKL(ELBO):
     """The ELBO with the KL term as a sample mean of log q(z|x) − log p(z) (Kingma & Welling, 2014, eq. 6).
@@ -53,10 +103,11 @@ class MonteCarloKL(ELBO):
     Args:
         samples: S, the samples for the expected log-likelihood.
         divergence_samples: further samples for the KL term alone; 0 uses the S samples for it too.
+        penalty: `free_bits`, `groups` and `capacity`, as of `ELBO`.
     """
 
-    def __init__(self, samples: int = 1, divergence_samples: int = 0):
-        super().__init__(samples)
+    def __init__(self, samples: int = 1, divergence_samples: int = 0, **penalty: Any):
+        super().__init__(samples, **penalty)
         self.divergence_samples = divergence_samples
 
     @property
@@ -77,6 +128,13 @@ class MonteCarloKL(ELBO):
             z, log_posterior = particles.posterior.sample(particles.noise.divergence)
             log_ratio = log_posterior - particles.prior.log_prob(z)  # [B, divergence_samples]
         return tf.reduce_mean(log_ratio, axis=1)
+
+    def divergence_per_dimension(self, particles: Particles) -> tf.Tensor:
+        """The mean over samples of log q(z_l|x) − log p(z_l) of each latent, `[B, L]`, in nats."""
+        z = particles.z
+        if particles.noise.divergence is not None:
+            z, _ = particles.posterior.sample(particles.noise.divergence)
+        return tf.reduce_mean(particles.posterior.log_ratio_per_dimension(z, particles.prior), axis=1)
 
 
 class Reconstruction(Estimator):

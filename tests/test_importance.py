@@ -1,0 +1,241 @@
+"""Importance-weighted bounds and those of other divergences, each against quadrature, in value and in gradient."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import models, reference
+from vi.errors import ConfigError
+from vi.estimators import IWAE, MIWAE, PIWAE, ChiUpperBound, DReG, FDivergence, MonteCarloKL, Renyi, StickingTheLanding
+from vi.ops import log_mean_exp
+from vi.types import Draws, Losses, Noise
+
+X = np.random.default_rng(2).standard_normal((3, 2))
+
+
+def log_mean(samples, power=1.0):
+    """The expectation of (1/power) log of the mean of S weights to that power."""
+    return lambda log_weight, *q: (
+        reference.expected_log_mean(lambda z: power * log_weight(z), *q, samples=samples) / power
+    )
+
+
+def mean_of(function):
+    """The expectation of a function of the log weight."""
+    return lambda log_weight, *q: reference.expected(lambda z: function(log_weight(z)), *q)
+
+
+def elbo(log_weight, *q):
+    return reference.expected(log_weight, *q)
+
+
+class Exact:
+    """What quadrature says: the expected bound, and what θ and φ ascend."""
+
+    def __init__(self, bound, theta=None, phi=None):
+        self.bound, self.theta, self.phi = bound, theta or bound, phi or theta or bound
+
+
+def hellinger(log_u):
+    return (np.exp(0.5 * log_u) - 1) ** 2
+
+
+FAMILY = {
+    "iwae": (lambda: IWAE(4), Exact(log_mean(4))),
+    "iwae_1": (lambda: IWAE(1), Exact(elbo)),
+    "dreg": (lambda: DReG(4), Exact(log_mean(4))),
+    "dreg_1": (lambda: DReG(1), Exact(elbo)),
+    "miwae": (lambda: MIWAE(samples=2, outer=3), Exact(log_mean(2))),
+    "piwae": (lambda: PIWAE(samples=2, outer=3), Exact(log_mean(6), phi=log_mean(2))),
+    "stl": (lambda: StickingTheLanding(3), Exact(elbo)),
+    "renyi": (lambda: Renyi(0.5, 4), Exact(log_mean(4, 0.5))),
+    "renyi_0": (lambda: Renyi(0, 4), Exact(log_mean(4))),
+    "renyi_2": (lambda: Renyi(2.0, 4), Exact(log_mean(4, -1.0))),
+    "renyi_negative": (lambda: Renyi(-1.0, 4), Exact(log_mean(4, 2.0))),
+    "cubo": (lambda: ChiUpperBound(2, 4), Exact(log_mean(4, 2.0), log_mean(4), lambda *q: -log_mean(4, 2.0)(*q))),
+    "cubo_exponential": (
+        lambda: ChiUpperBound(1.5, 4, form="exponential", offset=-3.0),
+        Exact(log_mean(4, 1.5), log_mean(4), mean_of(lambda log_w: -np.exp(1.5 * (log_w + 3)) / 1.5)),
+    ),
+    "kl_reverse": (lambda: FDivergence("kl_reverse", 1), Exact(elbo)),
+    "squared_hellinger": (
+        lambda: FDivergence("squared_hellinger", 4, offset=-3.0),
+        Exact(mean_of(lambda log_w: -hellinger(log_w + 3)), log_mean(4), mean_of(lambda log_w: -hellinger(log_w + 3))),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_each_bound_has_its_exact_expectation_and_each_group_its_exact_gradient(name):
+    model = models.scalar_gaussian()
+    make, exact = FAMILY[name]
+    bounds = models.sampled_bounds(model, make(), X.astype("float32"), 800).mean(axis=1)
+    groups = models.scalar_arrays(model)
+    models.assert_mean(bounds, models.scalar_mean(exact.bound, X, *groups))
+    sampled = models.sampled_gradients(model, make(), X.astype("float32"), 800)
+    for place, (samples, quadrature) in enumerate(zip(sampled, (exact.theta, exact.phi), strict=True)):
+
+        def mean(arrays, place=place, quadrature=quadrature):
+            both = [*groups]
+            both[place] = arrays
+            return models.scalar_mean(quadrature, X, *both)
+
+        models.assert_mean(samples, reference.gradient(mean, groups[place]))
+
+
+def test_the_quadrature_gives_the_closed_form_elbo_and_rises_to_log_p():
+    model = models.scalar_gaussian()
+    groups = models.scalar_arrays(model)
+    values = [models.scalar_mean(log_mean(s), X, *groups) for s in (1, 2, 4, 8, 64, 2**18)]
+    assert values[0] == pytest.approx(models.exact_elbos(model, X.astype("float32")).mean(), rel=1e-5)
+    assert np.all(np.diff(values) > 0)
+    assert values[-1] < np.mean([models.oracle(model).log_marginal(x) for x in X]) < values[-1] + 0.001
+
+
+def test_elbo_iwae_of_twice_the_samples_and_log_p_are_in_this_order():
+    model, x = models.linear_gaussian(), models.data()
+    means = [models.sampled_bounds(model, make, x, 400).mean() for make in (MonteCarloKL(6), IWAE(6), IWAE(12))]
+    means.append(np.mean([models.oracle(model).log_marginal(each) for each in x]))
+    assert np.all(np.diff(means) > 0)
+
+
+def test_exp_of_n_cubo_is_unbiased_for_the_moment_of_the_weights():
+    model = models.scalar_gaussian()
+    x, estimator = X.astype("float32"), ChiUpperBound(1.5, 4)
+    sampled = np.exp(1.5 * models.sampled_bounds(model, estimator, x, 3000)).mean(axis=1)
+    moment = mean_of(lambda log_w: np.exp(1.5 * log_w))
+    models.assert_mean(sampled, models.scalar_mean(moment, X, *models.scalar_arrays(model)))
+
+
+def test_the_log_of_cubo_is_above_log_p_for_many_samples_and_below_its_limit():
+    model = models.scalar_gaussian()
+    groups = models.scalar_arrays(model)
+    log_p = np.mean([models.oracle(model).log_marginal(x) for x in X])
+    few, many = (models.scalar_mean(log_mean(s, 2.0), X, *groups) for s in (1, 4096))
+    limit = np.mean([models.scalar_mean(lambda *q: 0.5 * np.log(mean_of(lambda w: np.exp(2 * w))(*q)), X, *groups)])
+    assert few < log_p < many < limit + 1e-9
+
+
+def particles(samples=models.S, **options):
+    return models.make_particles(models.linear_gaussian(), Draws(samples), **options)
+
+
+def test_one_sample_makes_every_importance_weighted_bound_the_elbo():
+    one = particles(1)
+    for estimator in (IWAE(1), DReG(1), MIWAE(1, 1), PIWAE(1, 1), StickingTheLanding(1), Renyi(0.3), Renyi("max")):
+        np.testing.assert_allclose(estimator.bound(one), one.log_weight[:, 0], rtol=1e-5)
+
+
+def test_renyi_is_iwae_at_0_and_tends_to_the_elbo_at_1_and_to_the_largest_weight_at_minus_infinity(double):
+    some = particles()
+    np.testing.assert_allclose(Renyi(0).bound(some), IWAE().bound(some), rtol=1e-12)
+    for alpha in (1 - 1e-7, 1 + 1e-7):
+        np.testing.assert_allclose(Renyi(alpha).bound(some), MonteCarloKL().bound(some), rtol=1e-5)
+    np.testing.assert_allclose(Renyi(-1e5).bound(some), Renyi("max").bound(some), atol=1e-4)
+    values = [Renyi(alpha).bound(some).numpy() for alpha in (-50, -1, 0, 0.5, 2, 50)]
+    assert np.all(np.diff(values, axis=0) < 0)
+
+
+def test_renyi_at_1_names_the_elbo():
+    with pytest.raises(ConfigError, match=r"estimator\.alpha=1: .*use estimator=monte_carlo_kl for the ELBO"):
+        Renyi(1.0)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "kind"), [(0, "lower"), (0.5, "lower"), (3, "lower"), (-1, "estimate"), ("max", "estimate")]
+)
+def test_renyi_says_whether_it_bounds(alpha, kind):
+    assert Renyi(alpha).kind == kind
+
+
+@pytest.mark.parametrize("estimator", [MIWAE(samples=2, outer=4), PIWAE(samples=2, outer=4)])
+def test_outer_and_inner_samples_are_not_confused(estimator):
+    assert estimator.draws.posterior == 8
+    some = particles(8)
+    grouped = some.log_weight.numpy().reshape(models.B, 4, 2)  # M bounds of S = 2
+    means = np.log(np.exp(grouped).mean(axis=2)).mean(axis=1)
+    np.testing.assert_allclose(-estimator.objective(some, 0).inference, means, rtol=1e-5)
+    whole = means if type(estimator) is MIWAE else np.log(np.exp(grouped).mean(axis=(1, 2)))
+    np.testing.assert_allclose(estimator.bound(some), whole, rtol=1e-5)
+    np.testing.assert_allclose(-estimator.objective(some, 0).generative, whole, rtol=1e-5)
+
+
+def test_dreg_follows_the_weighted_objective_for_any_beta():
+    """Its gradient by φ at β is that of the β-weighted importance bound, in expectation."""
+    model, x = models.scalar_gaussian(), X.astype("float32")
+    dreg = models.sampled_gradients(model, DReG(4), x, 3000, kl_weight=3.0)
+    iwae = models.sampled_gradients(model, IWAE(4), x, 3000, kl_weight=3.0)
+    np.testing.assert_allclose(dreg[0], iwae[0], rtol=1e-3, atol=1e-4)
+    models.assert_mean(dreg[1] - iwae[1], np.zeros_like(iwae[1][0]))
+
+
+@pytest.mark.parametrize("estimator", [StickingTheLanding(5), DReG(5), StickingTheLanding(5, importance_weighted=True)])
+def test_at_the_true_posterior_the_path_derivative_has_no_variance(estimator, double):
+    from tests.test_contract import exact_posterior
+
+    model, x = models.linear_gaussian(), models.data()
+    exact_posterior(model)
+    np.testing.assert_allclose(models.sampled_gradients(model, estimator, x, 10)[1], 0, atol=1e-12)
+
+
+def test_importance_weighted_sticking_the_landing_is_biased_for_phi_as_documented():
+    model, x = models.scalar_gaussian(), X.astype("float32")
+    biased = models.sampled_gradients(model, StickingTheLanding(4, importance_weighted=True), x, 800)
+    iwae = models.sampled_gradients(model, IWAE(4), x, 800)
+    np.testing.assert_allclose(biased[0], iwae[0], rtol=1e-3, atol=1e-4)
+    with pytest.raises(AssertionError, match="allowed deviation"):
+        models.assert_mean(biased[1] - iwae[1], np.zeros_like(iwae[1][0]))
+
+
+MEMBERS = [make() for name, (make, _) in FAMILY.items() if "exponential" not in name] + [Renyi("max")]
+
+
+@pytest.mark.parametrize(
+    "estimator", MEMBERS, ids=lambda e: f"{type(e).__name__}-{e.samples}-{getattr(e, 'alpha', '')}"
+)
+def test_weights_that_overflow_a_naive_exp_are_finite_and_float32_agrees_with_float64(estimator):
+    rng = np.random.default_rng(0)
+    log_likelihood = rng.normal(-500, 200, (models.B, estimator.draws.posterior))
+    values = {}
+    for precision in ("float32", "float64"):
+        keras.config.set_floatx(precision)
+        keras.config.set_dtype_policy(precision)
+        model = models.linear_gaussian()
+        noise = tf.constant(rng.standard_normal((models.B, estimator.draws.posterior, models.L)) * 0, precision)
+        made = model.particles(tf.constant(models.data()), Noise(noise))
+        extreme = made.__class__(**{**vars(made), "log_likelihood": tf.constant(log_likelihood, precision)})
+        values[precision] = estimator.bound(extreme).numpy()
+    if isinstance(estimator, FDivergence) and estimator.function.__name__ != "kl_reverse":
+        return  # f(w) itself, not its logarithm, is what is estimated: it is near its limit, 1 at w = 0
+    assert np.all(np.isfinite(values["float32"]))
+    np.testing.assert_allclose(values["float32"], values["float64"], rtol=1e-5)
+
+
+def test_log_mean_exp_neither_overflows_nor_underflows():
+    for shift in (-1e4, 0.0, 1e4):
+        x = tf.constant([[shift, shift + 1.0]])
+        assert log_mean_exp(x, axis=1).numpy()[0] == pytest.approx(shift + np.log((1 + np.e) / 2), rel=1e-6)
+
+
+def test_f_divergences_are_named_by_the_functions_of_tensorflow_probability():
+    import tensorflow_probability as tfp
+
+    from vi.estimators.divergences import csiszar_functions
+
+    assert {"kl_forward", "kl_reverse", "amari_alpha", "jensen_shannon", "t_power"} <= set(csiszar_functions())
+    some = particles()
+    expected = -tf.reduce_mean(tfp.vi.amari_alpha(some.log_weight + 7.0, alpha=0.5), axis=1)
+    np.testing.assert_allclose(FDivergence("amari_alpha", 5, offset=-7.0, alpha=0.5).bound(some), expected, rtol=1e-6)
+    with pytest.raises(ConfigError, match=r"estimator\.function=kl: must be one of amari_alpha, "):
+        FDivergence("kl")
+    with pytest.raises(ConfigError, match=r"estimator\.function=t_power: missing a required argument: 't'"):
+        FDivergence("t_power")
+
+
+def test_a_loss_of_the_upper_bound_is_what_phi_descends_and_theta_ascends_a_lower_one():
+    some = particles()
+    losses = ChiUpperBound(2, models.S).losses(some, 0)
+    assert isinstance(losses, Losses)
+    np.testing.assert_allclose(losses.generative, -IWAE().bound(some), rtol=1e-6)
+    np.testing.assert_allclose(losses.inference, ChiUpperBound(2).bound(some), rtol=1e-6)

@@ -1,0 +1,132 @@
+"""Bounds from other divergences than KL(q ‖ p): Rényi's, the χ upper bound, and the f-divergences of Csiszár."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Literal
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from vi.errors import ConfigError
+from vi.estimators.base import Estimator
+from vi.ops import log_mean_exp
+from vi.types import Losses, Particles
+
+
+class Renyi(Estimator):
+    """The variational Rényi bound (Li & Turner, 2016, eq. 5 and 7): 1/(1 − α) log (1/S) Σ w^(1 − α).
+
+    It falls in α: α = 0 is `IWAE`, α → 1 the ELBO, and "max" the limit α → −∞, the largest log weight. At finite S the
+    estimate is biased towards the ELBO. For α ≥ 0 its expectation is below log p(x); for α < 0 and "max" the exact
+    bound is above it but the estimate, of S samples, may be on either side.
+
+    Args:
+        alpha: α, any number but 1, or "max".
+        samples: S.
+
+    Raises:
+        ConfigError: α = 1.
+    """
+
+    def __init__(self, alpha: float | Literal["max"] = 0.5, samples: int = 5):
+        super().__init__(samples)
+        if alpha == 1:
+            raise ConfigError(
+                "estimator.alpha=1: the Rényi bound at 1 is the ELBO, so must be another number or max; use "
+                "estimator=monte_carlo_kl for the ELBO."
+            )
+        self.alpha = alpha
+        self.kind = "estimate" if alpha == "max" or alpha < 0 else "lower"
+
+    def bound(self, particles: Particles) -> tf.Tensor:
+        """The Rényi bound for each datum, `[B]`, in nats."""
+        if self.alpha == "max":
+            return tf.reduce_max(particles.log_weight, axis=1)
+        return log_mean_exp((1 - self.alpha) * particles.log_weight, axis=1) / (1 - self.alpha)
+
+
+class ChiUpperBound(Estimator):
+    """The χ upper bound CUBO_n = 1/n log E_q w^n (Dieng et al., 2017, eq. 4), which φ descends.
+
+    As S → ∞ it is above log p(x). With S samples its log is biased downwards and bounds nothing; exp(n · CUBO_n) alone
+    is unbiased. θ, for which an upper bound is no objective, ascends the importance-weighted bound of the same samples.
+
+    Args:
+        n: the order, at least 1.
+        samples: S.
+        form: what φ descends: "log", the estimate of CUBO_n itself, whose gradient is biased at finite S; or
+            "exponential", exp(n (CUBO_n − c)) / n, whose gradient is unbiased (eq. 6 and algorithm 1).
+        offset: c, in nats, a constant of the run for the exponential form: about the log weights that are met, for
+            float32 holds exp(n (log w − c)) only for |log w − c| < 87 / n.
+    """
+
+    kind = "estimate"
+
+    def __init__(
+        self, n: float = 2.0, samples: int = 5, form: Literal["log", "exponential"] = "log", offset: float = 0.0
+    ):
+        super().__init__(samples)
+        self.n, self.form, self.offset = n, form, offset
+
+    def bound(self, particles: Particles) -> tf.Tensor:
+        """1/n log (1/S) Σ w^n for each datum, `[B]`, in nats."""
+        return log_mean_exp(self.n * particles.log_weight, axis=1) / self.n
+
+    def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """The negative importance-weighted bound for θ, CUBO_n in the chosen form for φ, `[B]`, weighted by β."""
+        tempered = particles.tempered()
+        upper = self.bound(tempered)
+        if self.form == "exponential":
+            upper = tf.exp(self.n * (upper - self.offset)) / self.n
+        return Losses(generative=-log_mean_exp(tempered.log_weight, axis=1), inference=upper)
+
+
+class FDivergence(Estimator):
+    """The f-divergence of p(x, z) from q(z|x), E_q f(w), with the functions of Csiszár in `tfp.vi` (Amari, 1985).
+
+    φ descends the mean of f over S samples, along the path of z. "kl_reverse" gives the negative ELBO, "kl_forward" the
+    inclusive KL, up to constants and the unknown factor p(x) in w. θ, for which only "kl_reverse" is an objective,
+    ascends the importance-weighted bound of the same samples.
+
+    Args:
+        function: a function f of log u in `tfp.vi`, by name, such as "squared_hellinger" or "amari_alpha".
+        samples: S.
+        offset: c, in nats, a constant of the run: f is of w e^(−c), so that float32 holds it.
+        parameters: what else the function takes, such as `alpha` of "amari_alpha" or `t` of "t_power".
+
+    Raises:
+        ConfigError: there is no such function, or it takes other parameters.
+    """
+
+    kind = "estimate"
+
+    def __init__(self, function: str = "squared_hellinger", samples: int = 5, offset: float = 0.0, **parameters: Any):
+        super().__init__(samples)
+        if function not in csiszar_functions():
+            raise ConfigError(f"estimator.function={function}: must be one of {', '.join(csiszar_functions())}.")
+        self.function, self.offset, self.parameters = getattr(tfp.vi, function), offset, parameters
+        try:
+            inspect.signature(self.function).bind(0.0, **parameters)
+        except TypeError as error:
+            raise ConfigError(f"estimator.function={function}: {error}; its parameters are those of tfp.vi.") from None
+
+    def bound(self, particles: Particles) -> tf.Tensor:
+        """−(1/S) Σ f(w e^(−c)) for each datum, `[B]`."""
+        return -tf.reduce_mean(self.function(particles.log_weight - self.offset, **self.parameters), axis=1)
+
+    def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """The negative importance-weighted bound for θ, the divergence for φ, `[B]`, weighted by β."""
+        tempered = particles.tempered()
+        return Losses(generative=-log_mean_exp(tempered.log_weight, axis=1), inference=-self.bound(tempered))
+
+
+def csiszar_functions() -> list[str]:
+    """The names of the functions of log u in `tfp.vi`."""
+    functions = inspect.getmembers(tfp.vi, inspect.isfunction)
+    return [
+        name for name, f in functions if list(inspect.signature(f).parameters)[:1] == ["logu"] and name not in _OF_F
+    ]
+
+
+_OF_F = ("dual_csiszar_function", "symmetrized_csiszar_function")  # which take another function

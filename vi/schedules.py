@@ -1,0 +1,32 @@
+"""Schedules of the training step that Keras has not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
+    """Cyclical annealing of the KL weight (Fu et al., 2019, eq. 6): in each cycle it rises linearly and then stays.
+
+    Args:
+        period: the steps of a cycle.
+        cycles: how many there are; thereafter the value is `end`.
+        rise: the fraction of a cycle in which it rises from 0 to `end`.
+        end: the value at which it stays.
+    """
+
+    def __init__(self, period: int, cycles: int = 4, rise: float = 0.5, end: float = 1.0):
+        self.period, self.cycles, self.rise, self.end = period, cycles, rise, end
+
+    def __call__(self, step: Any) -> Any:
+        """The value at a step."""
+        ops, dtype = keras.ops, keras.config.floatx()
+        within = ops.cast(ops.mod(step, self.period), dtype) / self.period
+        risen = self.end * ops.minimum(1.0, within / self.rise)
+        return ops.where(step < self.cycles * self.period, risen, ops.cast(self.end, dtype))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {"period": self.period, "cycles": self.cycles, "rise": self.rise, "end": self.end}
