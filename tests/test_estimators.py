@@ -213,3 +213,73 @@ def test_reconstruction_is_the_expected_log_likelihood_of_any_posterior():
 
 def logit(p):
     return tf.math.log(p) - tf.math.log1p(-p)
+
+
+@pytest.mark.parametrize("estimator", [AnalyticKL, MonteCarloKL])
+def test_the_kl_of_each_latent_sums_to_the_kl(estimator):
+    particles = models.make_particles(models.linear_gaussian(), Draws(models.S))
+    split = estimator(models.S).divergence_per_dimension(particles)
+    assert split.shape == (models.B, models.L)
+    np.testing.assert_allclose(tf.reduce_sum(split, axis=1), estimator().divergence(particles), rtol=1e-5)
+
+
+def test_the_kl_of_each_latent_takes_the_samples_for_the_kl_alone():
+    model, estimator = models.linear_gaussian(), MonteCarloKL(2, divergence_samples=7)
+    particles = models.make_particles(model, estimator.draws)
+    total = tf.reduce_sum(estimator.divergence_per_dimension(particles), axis=1)
+    np.testing.assert_allclose(total, estimator.divergence(particles), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("groups", "sizes"), [(None, [1, 1, 1]), (1, [3]), (3, [1, 1, 1])])
+def test_free_bits_are_the_larger_of_lambda_and_the_mean_kl_of_each_group(groups, sizes):
+    """Σ max(λ, mean over the batch of the KL of a group) (Kingma et al., 2016)."""
+    model = models.linear_gaussian()
+    particles = models.make_particles(model, Draws(models.S))
+    split = particles.posterior.kl_per_dimension(model.prior).numpy().mean(axis=0)
+    means = [part.sum() for part in np.split(split, np.cumsum(sizes)[:-1])]
+    bits = float(np.median(means)) * 1.01  # at least one group is below
+    estimator = AnalyticKL(models.S, free_bits=bits, groups=groups)
+    expected = np.sum(np.maximum(means, bits)) - tf.reduce_mean(particles.log_likelihood)
+    np.testing.assert_allclose(tf.reduce_mean(estimator.losses(particles, 0).inference), expected, rtol=1e-5)
+    np.testing.assert_array_equal(estimator.bound(particles), AnalyticKL(models.S).bound(particles))
+
+
+def test_a_latent_below_its_free_bits_gets_no_gradient_of_the_kl():
+    model, x = models.linear_gaussian(), tf.constant(models.data())
+    split = tf.reduce_mean(model.encode(x).kl_per_dimension(model.prior), axis=0).numpy()
+    bits = float(np.sort(split)[:2].mean())  # between the smallest and the second
+    noise = model.noise(Draws(), tf.range(models.B), models.random.seed(0, "train"), 0)
+
+    def gradient(estimator, beta):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(estimator.losses(model.particles(x, noise, beta), 0).inference)
+        return tape.gradient(loss, model.posterior.trainable_variables[1].value).numpy()  # of the mean's bias, [L]
+
+    of_kl = gradient(AnalyticKL(free_bits=bits), 1.0) - gradient(AnalyticKL(), 0.0)
+    plain = gradient(AnalyticKL(), 1.0) - gradient(AnalyticKL(), 0.0)
+    np.testing.assert_allclose(of_kl, np.where(split > bits, plain, 0.0), rtol=1e-3, atol=1e-6)
+
+
+def test_capacity_is_the_distance_of_the_kl_from_its_schedule():
+    """β |KL − C| with C of the step (Burgess et al., 2018, eq. 8)."""
+    rising = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 5.0)
+    particles = models.make_particles(models.linear_gaussian(), Draws(models.S), kl_weight=3.0)
+    divergence = particles.posterior.kl(particles.prior).numpy()
+    for capacity, step, expected in ((2.0, 7, 2.0), (rising, 0, 0.0), (rising, 4, 2.0), (rising, 99, 5.0)):
+        estimator = AnalyticKL(models.S, capacity=capacity)
+        loss = estimator.losses(particles, tf.constant(step, tf.int64)).inference
+        penalty = loss + tf.reduce_mean(particles.log_likelihood, axis=1)
+        np.testing.assert_allclose(penalty, 3 * np.abs(divergence - expected), rtol=1e-4)
+        np.testing.assert_array_equal(estimator.bound(particles), AnalyticKL(models.S).bound(particles))
+
+
+def test_penalties_that_cannot_be_are_one_sentence():
+    with pytest.raises(ConfigError, match=r"estimator\.free_bits=0\.5: is one penalty and estimator\.capacity another"):
+        AnalyticKL(free_bits=0.5, capacity=2.0)
+    particles = models.make_particles(models.linear_gaussian(), Draws())
+    with pytest.raises(ConfigError, match=r"estimator\.groups=2: must divide the 3 latents"):
+        AnalyticKL(free_bits=0.5, groups=2).losses(particles, 0)
+    particles = models.make_particles(models.linear_gaussian(FullCovarianceGaussian), Draws())
+    with pytest.raises(ConfigError, match="does not split into latent dimensions"):
+        MonteCarloKL(free_bits=0.5).losses(particles, 0)
+    assert MonteCarloKL(free_bits=0.5, groups=1).losses(particles, 0).inference.shape == (models.B,)

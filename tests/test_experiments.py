@@ -17,9 +17,9 @@ from vi.model import LatentVariableModel
 from vi.priors import StandardNormal
 
 EXPERIMENTS = sorted(file.stem for file in (conf_directory() / "experiment").glob("*.yaml"))
-QUICK = ["logger=none", "trainer.jit=false", "trainer.epochs=0.2", "trainer.evaluate_every=1"]
+QUICK = ["logger=none", "trainer.jit=false", "trainer.epochs=0.2", "trainer.evaluate_every=1", "trainer.evaluate=false"]
 SMALL = ["trainer.batch_size=4", "trainer.validation_samples=2", "trainer.validation_size=5"]
-AUTHORS = ("tiao2017", "zhu", "tfp2019", "mnist", "target")
+AUTHORS = ("tiao2017", "zhu", "tfp2019", "burda2015", "tucker2018", "mnist", "target")
 
 
 @pytest.fixture
@@ -46,7 +46,8 @@ def closed_form():
 def test_every_experiment_runs_with_tiny_arguments(name, slice_of_mnist, tmp_path, monkeypatch):
     monkeypatch.setattr("vi.job.draw", lambda *_: ())  # pictures have tests of their own
     of_mnist = compose([f"experiment={name}"])[0].data._target_ == "vi.data.mnist"
-    held_out = "data.validation=5" if name in ("mnist_mlp", "tfp2019_beta") else "data.validation=test"
+    on_test = compose([f"experiment={name}"])[0].data.validation == "test"
+    held_out = "data.validation=test" if on_test else "data.validation=5"
     size = [held_out] if of_mnist else ["data.size=60"]
     if name.startswith("tfp2019_conv"):
         size += ["encoder.filters=[2,2,2,2,2]", "decoder.filters=[2,2,2,2,2,2]"]
@@ -197,7 +198,17 @@ TABULAR = {
     **{"posterior._target_": "vi.posteriors.FullCovarianceGaussian", "trainer.epochs": 20},
     **{"estimator._target_": "vi.estimators.MonteCarloKL", "estimator.divergence_samples": 10},
 }
+BURDA = {
+    **{"encoder.hidden": [200, 200], "decoder.hidden": [200, 200], "model.latent_dim": 50},
+    **{"encoder.activation": "tanh", "decoder.activation": "tanh", "likelihood._target_": "vi.likelihoods.Bernoulli"},
+    **{"data.binarization": "dynamic", "model.output_bias": "data_mean", "trainer.batch_size": 20},
+    **{"optimizer._target_": "keras.optimizers.Adam", "optimizer.epsilon": 1e-4, "trainer.epochs": 40},
+    **{"trainer.evaluate": True, "trainer.evaluation_samples": 5000},
+}
 SPECIFIED = {
+    "burda2015_vae": BURDA | {"estimator._target_": "vi.estimators.MonteCarloKL"},
+    "burda2015_iwae": BURDA | {"estimator._target_": "vi.estimators.IWAE"},
+    "tucker2018_dreg": BURDA | {"estimator._target_": "vi.estimators.DReG"},
     "tiao2017_mlp": TIAO,
     "tiao2017_monte_carlo_kl": TIAO | {"estimator._target_": "vi.estimators.MonteCarloKL"},
     "tiao2017_kl_only": TIAO | {"likelihood._target_": "vi.likelihoods.NoLikelihood", "trainer.epochs": 10},
@@ -219,6 +230,17 @@ SPECIFIED = {
     "tfp2019_conv_doubled": CONV | {"optimizer.learning_rate": 1e-3, "trainer.beta": 2.0},
     "tfp2019_conv_tuned": CONV | {"trainer.beta": 1.0, "trainer.epochs": 10},
 }
+
+
+@pytest.mark.parametrize(("choice", "stages"), [("burda2015_short", 4), ("burda2015_full", 8)])
+def test_the_schedule_of_burda_has_stages_of_powers_of_three_passes_at_rates_that_fall_in_equal_factors(choice, stages):
+    composed = resolve(*compose(["experiment=burda2015_iwae", f"optimizer={choice}"]))
+    schedule = composed["optimizer"]["learning_rate"]
+    steps = (60_000 - composed["data"]["validation"]) // composed["trainer"]["batch_size"]
+    passes = np.array([3**i for i in range(stages)])
+    np.testing.assert_array_equal(schedule["boundaries"], steps * np.cumsum(passes)[:-1])
+    np.testing.assert_allclose(schedule["values"], 10.0 ** (-3 - np.arange(stages) / (stages - 1)), rtol=1e-4)
+    assert passes.sum() == {4: composed["trainer"]["epochs"], 8: 3280}[stages]
 
 
 @pytest.mark.parametrize("name", SPECIFIED)

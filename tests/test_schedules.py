@@ -1,0 +1,34 @@
+"""Cyclical annealing, and the warm-ups that configs offer."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from vi import config
+from vi.schedules import Cyclical
+
+
+def test_each_cycle_rises_linearly_and_stays_and_after_the_last_it_is_at_its_end():
+    schedule = Cyclical(period=10, cycles=2, rise=0.5, end=2.0)
+    values = [float(schedule(tf.constant(step, tf.int64))) for step in range(25)]
+    cycle = [0.0, 0.4, 0.8, 1.2, 1.6, 2.0, 2.0, 2.0, 2.0, 2.0]
+    np.testing.assert_allclose(values, [*cycle, *cycle, *[2.0] * 5], rtol=1e-6)
+
+
+def test_it_is_made_again_from_its_config():
+    schedule = Cyclical(7, 3, 0.25, 4.0)
+    again = Cyclical.from_config(schedule.get_config())
+    assert [float(again(step)) for step in range(30)] == [float(schedule(step)) for step in range(30)]
+
+
+@pytest.mark.parametrize(("warmup", "at_100", "at_2500"), [("linear", 0.02, 0.5), ("cyclical", 0.04, 1.0)])
+def test_a_warm_up_is_chosen_by_name(warmup, at_100, at_2500):
+    parts = config.build(config.resolve(*config.compose(["data=digits", f"warmup={warmup}"])))
+    assert isinstance(parts.beta, keras.optimizers.schedules.LearningRateSchedule)
+    assert [float(parts.beta(step)) for step in (0, 100, 2500)] == pytest.approx([0.0, at_100, at_2500])
+
+
+def test_a_warm_up_takes_settings_of_its_own():
+    composed = config.resolve(*config.compose(["warmup=cyclical", "trainer.beta.cycles=2", "trainer.beta.end=4.0"]))
+    assert composed["trainer"]["beta"]["cycles"] == 2
