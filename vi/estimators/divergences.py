@@ -53,7 +53,7 @@ class ChiUpperBound(Estimator):
     is unbiased. θ, for which an upper bound is no objective, ascends the importance-weighted bound of the same samples.
 
     Args:
-        n: the order, at least 1.
+        order: n, at least 1.
         samples: S.
         form: what φ descends: "log", the estimate of CUBO_n itself, whose gradient is biased at finite S; or
             "exponential", exp(n (CUBO_n − c)) / n, whose gradient is unbiased (eq. 6 and algorithm 1).
@@ -64,21 +64,21 @@ class ChiUpperBound(Estimator):
     kind = "estimate"
 
     def __init__(
-        self, n: float = 2.0, samples: int = 5, form: Literal["log", "exponential"] = "log", offset: float = 0.0
+        self, order: float = 2.0, samples: int = 5, form: Literal["log", "exponential"] = "log", offset: float = 0.0
     ):
         super().__init__(samples)
-        self.n, self.form, self.offset = n, form, offset
+        self.order, self.form, self.offset = order, form, offset
 
     def bound(self, particles: Particles) -> tf.Tensor:
         """1/n log (1/S) Σ w^n for each datum, `[B]`, in nats."""
-        return log_mean_exp(self.n * particles.log_weight, axis=1) / self.n
+        return log_mean_exp(self.order * particles.log_weight, axis=1) / self.order
 
     def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
         """The negative importance-weighted bound for θ, CUBO_n in the chosen form for φ, `[B]`, weighted by β."""
         tempered = particles.tempered()
         upper = self.bound(tempered)
         if self.form == "exponential":
-            upper = tf.exp(self.n * (upper - self.offset)) / self.n
+            upper = tf.exp(self.order * (upper - self.offset)) / self.order
         return Losses(generative=-log_mean_exp(tempered.log_weight, axis=1), inference=upper)
 
 
