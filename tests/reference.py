@@ -70,6 +70,26 @@ def importance(log_weights):
     return float(np.log(weights.mean())), float(weights.sum() ** 2 / np.sum(weights**2))
 
 
+def expected_importance_bound(log_q, log_joint, samples):
+    """E log (1/S) Σ p(x, z_s) / q(z_s|x) of one datum, of which all latents are given: a sum over all S-tuples."""
+    total = 0.0
+    for each in itertools.product(range(len(log_q)), repeat=samples):
+        probability = np.prod([np.exp(log_q[i]) for i in each])
+        total += probability * np.log(np.mean([np.exp(log_joint[i] - log_q[i]) for i in each]))
+    return total
+
+
+def vimco_signals(log_weights):
+    """What multiplies ∇ log q(z_s|x) in VIMCO's gradient, for each sample of one datum, from the definitions."""
+    weights = np.exp(np.asarray(log_weights, np.longdouble))
+    signals = []
+    for s in range(len(weights)):
+        others = np.delete(weights, s)
+        replaced = np.append(others, np.prod(others) ** (np.longdouble(1) / len(others)))
+        signals.append(np.log(weights.mean()) - np.log(replaced.mean()) - weights[s] / weights.sum())
+    return np.array(signals, np.float64)
+
+
 def mean_and_variance(values):
     """The mean of independent values, and the unbiased estimate of its variance."""
     return np.mean(values), np.sum((values - np.mean(values)) ** 2) / (len(values) - 1) / len(values)

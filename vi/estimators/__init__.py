@@ -3,16 +3,22 @@
 from vi.estimators.base import Estimator
 from vi.estimators.elbo import ELBO, AnalyticKL, MonteCarloKL, Reconstruction
 from vi.estimators.importance import IWAE, MIWAE, PIWAE, DReG, StickingTheLanding
+from vi.estimators.score import VIMCO, ScoreFunction
+from vi.estimators.wake_sleep import ReweightedWakeSleep, WakeSleep
 
 __all__ = [
     "ELBO",
     "IWAE",
     "MIWAE",
     "PIWAE",
+    "VIMCO",
     "AnalyticKL",
     "DReG",
     "Estimator",
     "MonteCarloKL",
     "Reconstruction",
+    "ReweightedWakeSleep",
+    "ScoreFunction",
     "StickingTheLanding",
+    "WakeSleep",
 ]
