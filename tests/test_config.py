@@ -29,12 +29,17 @@ SCHEDULE = (
 
 
 DENSITY = ["prior.log_density._target_=vi.densities.gaussian", "+prior.log_density.scale_tril=[[1,0],[1,1]]"]
+SCORE_FUNCTION = ["estimator=custom", "estimator._target_=tests.test_contract.ScoreFunction", "estimator.samples=2"]
 NEEDS = {
     "data=arrays": ["data.path=x"],
     "decoder=none": ["likelihood=none"],
     "experiment=target_density": DENSITY,
     "posterior=deterministic": ["estimator=reconstruction"],
     "posterior=location_scale": ["estimator=monte_carlo_kl"],
+    "posterior=bernoulli": ["prior=bernoulli", *SCORE_FUNCTION],
+    "posterior=categorical": ["prior=categorical", "posterior.categories=2", *SCORE_FUNCTION],
+    "prior=bernoulli": ["posterior=bernoulli", *SCORE_FUNCTION],
+    "prior=categorical": ["posterior=categorical", "posterior.categories=2", *SCORE_FUNCTION],
     "prior=density": [*DENSITY, "estimator=monte_carlo_kl"],
 }
 

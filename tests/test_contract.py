@@ -4,21 +4,17 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from tests import models, reference
-from vi import networks, random
+from vi import networks, posteriors, priors, random
 from vi.data import Dataset
 from vi.estimators import Estimator, MonteCarloKL
 from vi.likelihoods import Bernoulli
 from vi.model import LatentVariableModel
 from vi.ops import log_mean_exp
 from vi.posteriors import DiagonalGaussian, Posterior
-from vi.priors import Prior
 from vi.trainer import Trainer
 from vi.types import Draws, Losses
-
-tfd = tfp.distributions
 
 
 class IWAE(Estimator):
@@ -107,51 +103,13 @@ class Adversarial(Estimator):
         return Losses(generative=loss, inference=loss, auxiliary=tf.reduce_mean(auxiliary, axis=1))
 
 
-class BernoulliPosterior(Posterior):
-    """Independent Bernoulli latents, from explicit uniform noise."""
-
-    reparameterized = False
-
-    def __init__(self, latent_dim):
-        super().__init__(latent_dim)
-        self.head = keras.layers.Dense(latent_dim)
-
-    def parameters(self, features):
-        return {"logits": self.head(features)[:, None]}
-
-    def distribution(self, logits):
-        return tfd.Independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype), 1)
-
-    def noise(self, shape, seed):
-        return random.uniform([*shape, self.latent_dim], seed, self.compute_dtype)
-
-    def push(self, q, eps):
-        z = tf.cast(eps < q.mean(), eps.dtype)
-        return z, q.log_prob(z)
-
-
-class BernoulliPrior(Prior):
-    """Fair coins."""
-
-    @property
-    def distribution(self):
-        logits = tf.zeros([self.latent_dim], self.compute_dtype)
-        return tfd.Independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype), 1)
-
-    def noise(self, shape, seed):
-        return random.uniform([*shape, self.latent_dim], seed, self.compute_dtype)
-
-    def sample(self, noise):
-        return tf.cast(noise < 0.5, noise.dtype)
-
-
 def discrete_model():
     return LatentVariableModel(
         networks.mlp_encoder((models.D,), hidden=[]),
-        BernoulliPosterior(models.L),
+        posteriors.Bernoulli(models.L),
         networks.mlp_decoder(models.L, (models.D,), hidden=[]),
         Bernoulli((models.D,)),
-        BernoulliPrior(models.L),
+        priors.Bernoulli(models.L),
     )
 
 
