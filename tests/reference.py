@@ -100,6 +100,17 @@ def binary_vectors(length):
     return np.array(list(itertools.product([0.0, 1.0], repeat=length)))
 
 
+def one_hot_vectors(variables, categories):
+    """All values of so many one-hot variables, one after the other, [categories^variables, variables · categories]."""
+    return np.array([np.concatenate(rows) for rows in itertools.product(np.eye(categories), repeat=variables)])
+
+
+def log_categorical(z, logits):
+    """log of the product of the probabilities of one-hot variables z [N·K] with logits [N, K], from the definition."""
+    p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    return np.sum(np.log(p[z.reshape(p.shape) == 1]))
+
+
 def principal_component_log_likelihood(x, factors):
     """The mean log-likelihood of data [N, D] under probabilistic PCA at its maximum, by building that Gaussian."""
     mean = x.mean(axis=0)

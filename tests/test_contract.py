@@ -4,20 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from tests import models
-from vi import networks, random
+from tests import enumeration, models
+from vi import random
 from vi.data import Dataset
 from vi.estimators import IWAE, VIMCO, DReG, Estimator, MonteCarloKL, ReweightedWakeSleep, ScoreFunction, WakeSleep
-from vi.likelihoods import Bernoulli
-from vi.model import LatentVariableModel
 from vi.posteriors import DiagonalGaussian, Posterior
-from vi.priors import Prior
 from vi.trainer import Trainer
 from vi.types import Draws, Losses
-
-tfd = tfp.distributions
 
 
 class Adversarial(Estimator):
@@ -52,54 +46,6 @@ class Adversarial(Estimator):
         auxiliary = tf.nn.softplus(prior) + tf.nn.softplus(-posterior)
         loss = -self.bound(particles)
         return Losses(generative=loss, inference=loss, auxiliary=tf.reduce_mean(auxiliary, axis=1))
-
-
-class BernoulliPosterior(Posterior):
-    """Independent Bernoulli latents, from explicit uniform noise."""
-
-    reparameterized = False
-
-    def __init__(self, latent_dim):
-        super().__init__(latent_dim)
-        self.head = keras.layers.Dense(latent_dim)
-
-    def parameters(self, features):
-        return {"logits": self.head(features)[:, None]}
-
-    def distribution(self, logits):
-        return tfd.Independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype), 1)
-
-    def noise(self, shape, seed):
-        return random.uniform([*shape, self.latent_dim], seed, self.compute_dtype)
-
-    def push(self, q, eps):
-        z = tf.cast(eps < q.mean(), eps.dtype)
-        return z, q.log_prob(z)
-
-
-class BernoulliPrior(Prior):
-    """Fair coins."""
-
-    @property
-    def distribution(self):
-        logits = tf.zeros([self.latent_dim], self.compute_dtype)
-        return tfd.Independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype), 1)
-
-    def noise(self, shape, seed):
-        return random.uniform([*shape, self.latent_dim], seed, self.compute_dtype)
-
-    def sample(self, noise):
-        return tf.cast(noise < 0.5, noise.dtype)
-
-
-def discrete_model():
-    return LatentVariableModel(
-        networks.mlp_encoder((models.D,), hidden=[]),
-        BernoulliPosterior(models.L),
-        networks.mlp_decoder(models.L, (models.D,), hidden=[]),
-        Bernoulli((models.D,)),
-        BernoulliPrior(models.L),
-    )
 
 
 class ImplicitPosterior(Posterior):
@@ -145,9 +91,9 @@ CASES = {
     "iwae": (models.linear_gaussian, lambda: IWAE(5), models.dataset),
     "dreg": (models.linear_gaussian, lambda: DReG(5), models.dataset),
     "wake_sleep": (models.linear_gaussian, lambda: WakeSleep(5, dreams=2), models.dataset),
-    "reweighted_wake_sleep_discrete": (discrete_model, lambda: ReweightedWakeSleep(5, "both"), binary_data),
-    "score_function_learned_discrete": (discrete_model, lambda: ScoreFunction(1, "learned"), binary_data),
-    "vimco_discrete": (discrete_model, lambda: VIMCO(5), binary_data),
+    "reweighted_wake_sleep_discrete": (enumeration.make_model, lambda: ReweightedWakeSleep(5, "both"), binary_data),
+    "score_function_learned_discrete": (enumeration.make_model, lambda: ScoreFunction(1, "learned"), binary_data),
+    "vimco_discrete": (enumeration.make_model, lambda: VIMCO(5), binary_data),
     "adversarial": (models.linear_gaussian, lambda: Adversarial(5), models.dataset),
     "adversarial_implicit": (
         lambda: models.linear_gaussian(ImplicitPosterior),

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests import discrete, models, reference
+from tests import enumeration, models, reference
 from tests.test_trainer import make_trainer
 from vi.checkpoint import Checkpoints
 from vi.errors import ConfigError
@@ -32,34 +32,28 @@ def weight(beta):
 
 
 def test_the_exact_importance_bounds_are_those_of_the_definition(double):
-    model = discrete.make_model()
-    x = discrete.data(model)
-    kernel, bias = (v.numpy() for v in model.decoder.trainable_variables)
+    model = enumeration.make_model()
+    x = enumeration.data(model)
+    latents = reference.binary_vectors(enumeration.L)
+    kernel, bias, prior = (v.numpy() for v in model.generative_variables)
     logits = model.encode(x).parameters["logits"].numpy()[:, 0]
     for samples in (1, 3):
-        expected = np.mean(
-            [
-                reference.expected_importance_bound(
-                    [reference.log_bernoulli(z, logit) for z in reference.binary_vectors(discrete.L)],
-                    [
-                        reference.log_bernoulli(each, z @ kernel + bias) - discrete.L * np.log(2)
-                        for z in reference.binary_vectors(discrete.L)
-                    ],
-                    samples,
-                )
-                for each, logit in zip(x.numpy(), logits, strict=True)
-            ]
-        )
-        np.testing.assert_allclose(discrete.importance_bound(model, x, samples), expected, rtol=1e-12)
+        bounds = []
+        for each, logit in zip(x.numpy(), logits, strict=True):
+            log_q = [reference.log_bernoulli(z, logit) for z in latents]
+            log_likelihood = [reference.log_bernoulli(each, z @ kernel + bias) for z in latents]
+            log_prior = [reference.log_bernoulli(z, prior) for z in latents]
+            bounds.append(reference.expected_importance_bound(log_q, np.add(log_likelihood, log_prior), samples))
+        np.testing.assert_allclose(enumeration.importance_bound(model, x, samples), np.mean(bounds), rtol=1e-12)
 
 
 @pytest.mark.parametrize("beta", BETAS)
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_with_every_baseline_the_gradients_are_those_of_the_elbo(double, baseline, beta):
-    model = discrete.make_model()
-    x = discrete.data(model)
-    exact = discrete.gradients(model, lambda: discrete.importance_bound(model, x, 1, beta))
-    found = discrete.expected_gradients(model, score_function(baseline), x, weight(beta))
+    model = enumeration.make_model()
+    x = enumeration.data(model)
+    exact = enumeration.gradients(model, lambda: enumeration.importance_bound(model, x, 1, beta))
+    found = enumeration.expected_gradients(model, score_function(baseline), x, weight(beta))
     for each, expected in zip(found, exact, strict=True):
         np.testing.assert_allclose(each, expected, atol=1e-12)
 
@@ -67,43 +61,43 @@ def test_with_every_baseline_the_gradients_are_those_of_the_elbo(double, baselin
 @pytest.mark.parametrize("beta", BETAS)
 @pytest.mark.parametrize("samples", [2, 5])
 def test_vimco_follows_the_gradients_of_the_importance_weighted_bound(double, samples, beta):
-    model = discrete.make_model()
-    x = discrete.data(model)
-    exact = discrete.gradients(model, lambda: discrete.importance_bound(model, x, samples, beta))
-    found = discrete.expected_gradients(model, VIMCO(samples), x, weight(beta))
+    model = enumeration.make_model()
+    x = enumeration.data(model)
+    exact = enumeration.gradients(model, lambda: enumeration.importance_bound(model, x, samples, beta))
+    found = enumeration.expected_gradients(model, VIMCO(samples), x, weight(beta))
     for each, expected in zip(found, exact, strict=True):
         np.testing.assert_allclose(each, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("estimator", [ScoreFunction(3), VIMCO(3)])
 def test_their_bounds_have_the_exact_expectations(double, estimator):
-    model = discrete.make_model()
-    x = discrete.data(model)
-    particles, probability = discrete.every_particles(model, estimator, x)
-    expected = discrete.importance_bound(model, x, 3 if isinstance(estimator, VIMCO) else 1)
-    found = tf.reduce_sum(probability * estimator.bound(particles)) / discrete.B
+    model = enumeration.make_model()
+    x = enumeration.data(model)
+    particles, probability = enumeration.every_particles(model, estimator, x)
+    expected = enumeration.importance_bound(model, x, 3 if isinstance(estimator, VIMCO) else 1)
+    found = tf.reduce_sum(probability * estimator.bound(particles)) / enumeration.B
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_drawn_samples_follow_the_exact_gradients_in_expectation():
-    model = discrete.make_model()
-    x = discrete.data(model)
-    exact = discrete.gradients(model, lambda: discrete.importance_bound(model, x, 1))
+    model = enumeration.make_model()
+    x = enumeration.data(model)
+    exact = enumeration.gradients(model, lambda: enumeration.importance_bound(model, x, 1))
     for samples, expected in zip(models.sampled_gradients(model, ScoreFunction(5), x, 500), exact, strict=True):
         models.assert_mean(samples, expected)
 
 
 def test_every_baseline_lowers_the_variance(double):
-    model = discrete.make_model()
-    x = discrete.data(model)
-    log_q, log_weight = discrete.log_densities(model, x)
+    model = enumeration.make_model()
+    x = enumeration.data(model)
+    log_q, log_weight = enumeration.log_densities(model, x)
     elbos = tf.reduce_sum(tf.exp(log_q) * log_weight, axis=1).numpy()
     estimators = {name: score_function(name, hidden=[]) for name in BASELINES}
     for name in ("moving_average", "learned"):
         estimators[name].average.assign(elbos.mean())
     kernel = np.linalg.lstsq(x.numpy(), elbos - elbos.mean())[0]  # the mean signal of each datum, exactly
     estimators["learned"].network.layers[-1].kernel.assign(kernel[:, None])
-    variances = {name: discrete.variance(model, estimator, x) for name, estimator in estimators.items()}
+    variances = {name: enumeration.variance(model, estimator, x) for name, estimator in estimators.items()}
     assert variances["learned"] < variances["moving_average"] < 0.5 * variances["none"]
     assert variances["leave_one_out"] < 0.5 * variances["none"]
 
@@ -116,11 +110,11 @@ def test_vimco_has_less_variance_than_the_same_signal_for_all_samples(double):
             surrogate = -tf.reduce_sum(tf.stop_gradient(signal) * particles.log_posterior, axis=1)
             return self.objective(particles, step)._replace(inference=surrogate)
 
-    model = discrete.make_model()
-    x = discrete.data(model)
-    exact, naive = (discrete.expected_gradients(model, each, x)[1] for each in (VIMCO(3), Naive(3)))
+    model = enumeration.make_model()
+    x = enumeration.data(model)
+    exact, naive = (enumeration.expected_gradients(model, each, x)[1] for each in (VIMCO(3), Naive(3)))
     np.testing.assert_allclose(exact, naive, atol=1e-12)
-    assert discrete.variance(model, VIMCO(3), x) < 0.2 * discrete.variance(model, Naive(3), x)
+    assert enumeration.variance(model, VIMCO(3), x) < 0.2 * enumeration.variance(model, Naive(3), x)
 
 
 @pytest.mark.parametrize("baseline", ["leave_one_out", "learned"])

@@ -10,8 +10,7 @@ import tensorflow as tf
 
 from tests import models, reference
 from tests.models import flatten
-from tests.test_contract import BernoulliPosterior, BernoulliPrior
-from vi import networks
+from vi import networks, posteriors, priors
 from vi.likelihoods import Bernoulli
 from vi.model import LatentVariableModel
 from vi.ops import log_mean_exp
@@ -24,10 +23,10 @@ def make_model():
     """Linear encoder and decoder, D → L → D, with weights of moderate size."""
     model = LatentVariableModel(
         networks.mlp_encoder((D,), hidden=[]),
-        BernoulliPosterior(L),
+        posteriors.Bernoulli(L),
         networks.mlp_decoder(L, (D,), hidden=[]),
         Bernoulli((D,)),
-        BernoulliPrior(L),
+        priors.Bernoulli(L, learned=True),
     )
     rng = np.random.default_rng(1)
     for variable in model.variables:
