@@ -103,6 +103,26 @@ def gradient(function, arrays, step=1e-5):
     return np.array(flat)
 
 
+def expected_importance_bound(log_q, log_joint, samples):
+    """E log (1/S) Σ p(x, z_s) / q(z_s|x) of one datum, of which all latents are given: a sum over all S-tuples."""
+    total = 0.0
+    for each in itertools.product(range(len(log_q)), repeat=samples):
+        probability = np.prod([np.exp(log_q[i]) for i in each])
+        total += probability * np.log(np.mean([np.exp(log_joint[i] - log_q[i]) for i in each]))
+    return total
+
+
+def vimco_signals(log_weights):
+    """What multiplies ∇ log q(z_s|x) in VIMCO's gradient, for each sample of one datum, from the definitions."""
+    weights = np.exp(np.asarray(log_weights, np.longdouble))
+    signals = []
+    for s in range(len(weights)):
+        others = np.delete(weights, s)
+        replaced = np.append(others, np.prod(others) ** (np.longdouble(1) / len(others)))
+        signals.append(np.log(weights.mean()) - np.log(replaced.mean()) - weights[s] / weights.sum())
+    return np.array(signals, np.float64)
+
+
 def mean_and_variance(values):
     """The mean of independent values, and the unbiased estimate of its variance."""
     return np.mean(values), np.sum((values - np.mean(values)) ** 2) / (len(values) - 1) / len(values)
@@ -111,6 +131,17 @@ def mean_and_variance(values):
 def binary_vectors(length):
     """All vectors of 0 and 1, [2^length, length]."""
     return np.array(list(itertools.product([0.0, 1.0], repeat=length)))
+
+
+def one_hot_vectors(variables, categories):
+    """All values of so many one-hot variables, one after the other, [categories^variables, variables · categories]."""
+    return np.array([np.concatenate(rows) for rows in itertools.product(np.eye(categories), repeat=variables)])
+
+
+def log_categorical(z, logits):
+    """log of the product of the probabilities of one-hot variables z [N·K] with logits [N, K], from the definition."""
+    p = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    return np.sum(np.log(p[z.reshape(p.shape) == 1]))
 
 
 def principal_component_log_likelihood(x, factors):

@@ -25,9 +25,10 @@ MAY_IMPORT = {
     "sentences": {"schema"},
     "estimators": LEAVES,
     "networks": LEAVES,
-    "posteriors": LEAVES,
+    "discrete": {"errors"},
+    "posteriors": LEAVES | {"discrete"},
     "likelihoods": LEAVES,
-    "priors": LEAVES,
+    "priors": LEAVES | {"discrete"},
     "model": LEAVES | {"networks", "posteriors", "likelihoods", "priors"},
     "data": LEAVES,
     "synthetic": LEAVES | {"data"},
@@ -143,7 +144,12 @@ def concrete(base, module):
 
 
 FAMILIES = [
-    (vi.estimators.Estimator, "vi.estimators", "estimator", ["test_estimators.py", "test_importance.py"]),
+    (
+        vi.estimators.Estimator,
+        "vi.estimators",
+        "estimator",
+        ["test_estimators.py", "test_importance.py", "test_score.py", "test_wake_sleep.py"],
+    ),
     (vi.posteriors.Posterior, "vi.posteriors", "posterior", ["test_posteriors.py"]),
     (vi.likelihoods.Likelihood, "vi.likelihoods", "likelihood", ["test_likelihoods.py"]),
     (vi.priors.Prior, "vi.priors", "prior", ["test_posteriors.py"]),

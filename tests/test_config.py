@@ -35,6 +35,10 @@ NEEDS = {
     "experiment=target_density": DENSITY,
     "posterior=deterministic": ["estimator=reconstruction"],
     "posterior=location_scale": ["estimator=monte_carlo_kl"],
+    "posterior=bernoulli": ["prior=bernoulli", "estimator=score_function"],
+    "posterior=categorical": ["prior=categorical", "posterior.categories=2", "estimator=score_function"],
+    "prior=bernoulli": ["posterior=bernoulli", "estimator=score_function"],
+    "prior=categorical": ["posterior=categorical", "posterior.categories=2", "estimator=score_function"],
     "prior=density": [*DENSITY, "estimator=monte_carlo_kl"],
 }
 
@@ -84,7 +88,8 @@ NOTHING_TO_LEARN = ["posterior=deterministic", "likelihood=none", "estimator=rec
     [
         *choices("encoder", "decoder"),
         *(each for each in choices("posterior", "likelihood") if each != NOTHING_TO_LEARN),
-        *choices("estimator", "optimizer"),
+        *choices("estimator"),
+        *choices("optimizer"),
         *choices("prior"),
     ],
 )

@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests import models
 from vi.data import Dataset
 from vi.errors import ConfigError
-from vi.estimators import AnalyticKL, MonteCarloKL, Reconstruction
+from vi.estimators import IWAE, AnalyticKL, MonteCarloKL, Reconstruction
 from vi.posteriors import Deterministic, DiagonalGaussian, FullCovarianceGaussian, Posterior
 from vi.types import Draws
 
@@ -75,8 +75,6 @@ def test_beta_weighs_the_kl_in_the_loss_and_never_in_the_bound(estimator):
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize("beta", [1.0, 2.0, [0.0, 0.5, 1.0, 4.0]])
 def test_beta_enters_the_default_losses_through_tempered_particles(beta, precision):
-    from tests.test_contract import IWAE
-
     keras.config.set_floatx(precision)
     keras.config.set_dtype_policy(precision)
     model, estimator = models.linear_gaussian(), IWAE(models.S)
@@ -138,7 +136,7 @@ def test_a_pair_without_closed_form_is_one_sentence_that_names_it():
 
 
 def test_estimators_that_need_a_density_refuse_an_implicit_posterior():
-    from tests.test_contract import IWAE, ImplicitPosterior
+    from tests.test_contract import ImplicitPosterior
 
     particles = models.make_particles(models.linear_gaussian(ImplicitPosterior), Draws(models.S))
     for estimator in (AnalyticKL(models.S), MonteCarloKL(models.S), IWAE(models.S)):

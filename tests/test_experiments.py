@@ -19,17 +19,22 @@ from vi.priors import StandardNormal
 EXPERIMENTS = sorted(file.stem for file in (conf_directory() / "experiment").glob("*.yaml"))
 QUICK = ["logger=none", "trainer.jit=false", "trainer.epochs=0.2", "trainer.evaluate_every=1", "trainer.evaluate=false"]
 SMALL = ["trainer.batch_size=4", "trainer.validation_samples=2", "trainer.validation_size=5"]
-AUTHORS = ("tiao2017", "zhu", "tfp2019", "burda2015", "tucker2018", "mnist", "target")
+AUTHORS = (
+    *("tiao2017", "zhu", "tfp2019", "burda2015", "tucker2018", "mnih2016", "hinton1995", "bornschein2015"),
+    *("mnist", "target"),
+)
 
 
 @pytest.fixture
 def slice_of_mnist(tmp_path, monkeypatch):
-    """A folder of data with 60 + 20 images of 28×28."""
+    """A folder of data with 60 + 20 images of 28×28, and 20 + 20 + 20 binarized ones."""
     rng = np.random.default_rng(0)
     parts = {"train": 60, "test": 20}
     images = {f"x_{part}": rng.integers(0, 256, (size, 28, 28), dtype=np.uint8) for part, size in parts.items()}
     labels = {f"y_{part}": np.arange(size) % 10 for part, size in parts.items()}
     np.savez(tmp_path / "mnist.npz", **images, **labels)
+    bits = {name: rng.integers(0, 2, (20, 784), dtype=np.uint8) for name in ("x_train", "x_valid", "x_test")}
+    np.savez(tmp_path / "binarized_mnist_larochelle.npz", **bits)
     monkeypatch.setenv("VI_DATA_DIR", str(tmp_path))
 
 
@@ -45,10 +50,9 @@ def closed_form():
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_runs_with_tiny_arguments(name, slice_of_mnist, tmp_path, monkeypatch):
     monkeypatch.setattr("vi.job.draw", lambda *_: ())  # pictures have tests of their own
-    of_mnist = compose([f"experiment={name}"])[0].data._target_ == "vi.data.mnist"
-    on_test = compose([f"experiment={name}"])[0].data.validation == "test"
-    held_out = "data.validation=test" if on_test else "data.validation=5"
-    size = [held_out] if of_mnist else ["data.size=60"]
+    data = compose([f"experiment={name}"])[0].data
+    held_out = "data.validation=test" if data.get("validation") == "test" else "data.validation=5"
+    size = {"vi.data.mnist": [held_out], "vi.data.binarized_mnist": []}.get(data._target_, ["data.size=60"])
     if name.startswith("tfp2019_conv"):
         size += ["encoder.filters=[2,2,2,2,2]", "decoder.filters=[2,2,2,2,2,2]"]
     if name == "target_density":

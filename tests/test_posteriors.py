@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests import models, reference
 from vi import random
 from vi.errors import ConfigError
-from vi.posteriors import Deterministic, DiagonalGaussian, FullCovarianceGaussian, LocationScale
+from vi.posteriors import Bernoulli, Categorical, Deterministic, DiagonalGaussian, FullCovarianceGaussian, LocationScale
 from vi.priors import Density, StandardNormal
 
 FAMILIES = {
@@ -16,7 +16,11 @@ FAMILIES = {
     "log_sd": lambda: DiagonalGaussian(models.L, scale="log_sd"),
     "full_covariance": lambda: FullCovarianceGaussian(models.L),
 }
-ALL = FAMILIES | {"location_scale": lambda: LocationScale(models.L, base="laplace", base_scale=0.5)}
+ALL = FAMILIES | {
+    "location_scale": lambda: LocationScale(models.L, base="laplace", base_scale=0.5),
+    "bernoulli": lambda: Bernoulli(models.L),
+    "categorical": lambda: Categorical(models.L, categories=3),
+}
 BASES = {
     "normal": scipy.stats.norm,
     "laplace": scipy.stats.laplace,

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from tests import models
-from tests.test_contract import IWAE, Adversarial
+from tests.test_contract import Adversarial
 from vi.data import Dataset
 from vi.errors import ConfigError, RunError
-from vi.estimators import AnalyticKL, Estimator, MonteCarloKL
+from vi.estimators import IWAE, AnalyticKL, Estimator, MonteCarloKL
 from vi.trainer import Trainer, take_gradients
 from vi.types import Losses
 

@@ -37,6 +37,7 @@ class LatentVariableModel:
         self.encoder, self.posterior = encoder, posterior
         self.decoder, self.likelihood, self.prior = decoder, likelihood, prior
         self._require_outputs()
+        self._require_one_kind()
         x = tf.zeros([1, *likelihood.event_shape], posterior.compute_dtype)
         self.particles(x, self.noise(Draws(), tf.range(1), random.seed(0, "train"), 0))  # makes the variables
 
@@ -48,6 +49,15 @@ class LatentVariableModel:
             raise ConfigError(
                 f"the decoder gives outputs of shape {found} for each z, but the likelihood "
                 f"{type(self.likelihood).__name__} needs {needed}."
+            )
+
+    def _require_one_kind(self) -> None:
+        """Raises ConfigError where one of q(z|x) and p(z) is a density and the other a mass."""
+        if self.posterior.discrete != self.prior.discrete:
+            kinds = ["continuous", "discrete"]
+            raise ConfigError(
+                f"the posterior {type(self.posterior).__name__} is {kinds[self.posterior.discrete]}, but the prior "
+                f"{type(self.prior).__name__} is {kinds[self.prior.discrete]}; give a prior of the same kind."
             )
 
     def noise(self, draws: Draws, index: tf.Tensor, seed: tf.Tensor, step: int | tf.Tensor) -> Noise:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
-from vi import random
+from vi import discrete, random
 from vi.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -23,16 +23,18 @@ class Posterior(keras.Layer, abc.ABC):
     """A family of approximate posteriors; `posterior(features [B, F])` is q(z|x) for B data.
 
     A subclass owns its head, the layers from features to parameters, and writes `parameters` and
-    `distribution`. It may replace `reparameterized`, `noise`, `push` and `marginals`, and nothing else.
+    `distribution`. It may replace `reparameterized`, `discrete`, `noise`, `push` and `marginals`, and nothing else.
 
     Args:
         latent_dim: L.
 
     Attributes:
         reparameterized: whether `push` is differentiable in the parameters.
+        discrete: whether q(z|x) is a mass, as its prior must be.
     """
 
     reparameterized = True
+    discrete = False
 
     def __init__(self, latent_dim: int):
         super().__init__()
@@ -65,7 +67,10 @@ class Posterior(keras.Layer, abc.ABC):
         return z, q.distribution.log_prob(eps) - log_determinant
 
     def marginals(self, q: tfd.Distribution) -> tfd.Distribution | None:
-        """The L independent univariate factors of `q`, of batch `[B, 1, L]`; None if it does not factorize."""
+        """The L independent univariate factors of `q`, of batch `[B, 1, L]`; None if it does not factorize.
+
+        Where several latent dimensions make up one variable, as a one-hot one, its N variables: `[B, 1, N]`.
+        """
         return None
 
 
@@ -126,7 +131,7 @@ class ConditionalPosterior:
             return tf.squeeze(self._closed_form(self.distribution, prior.distribution, prior), axis=1)
 
     def kl_per_dimension(self, prior: Prior) -> tf.Tensor:
-        """KL(q(z|x) ‖ p(z)) of each latent dimension in closed form, `[B, L]`.
+        """KL(q(z|x) ‖ p(z)) of each latent dimension in closed form, `[B, L]`; `[B, N]` of N one-hot variables.
 
         Raises:
             ConfigError: one of the two does not factorize, or this pair has no closed form.
@@ -316,3 +321,77 @@ class FullCovarianceGaussian(Posterior):
     def distribution(self, **parameters: tf.Tensor) -> tfd.Distribution:
         """A Gaussian of full covariance."""
         return tfd.MultivariateNormalTriL(**parameters)
+
+
+class Bernoulli(Posterior):
+    """q(z|x) = Π Bernoulli(z_i; sigmoid(f_i(x))): L independent bits, whose logits are a linear head."""
+
+    reparameterized = False
+    discrete = True
+
+    def __init__(self, latent_dim: int):
+        super().__init__(latent_dim)
+        self.head = keras.layers.Dense(latent_dim)
+
+    def parameters(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The logits, `[B, 1, L]`."""
+        return {"logits": self.head(features)[:, None]}
+
+    def distribution(self, **parameters: tf.Tensor) -> tfd.Distribution:
+        """L independent bits."""
+        return discrete.bits(**parameters)
+
+    def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+        """Uniform numbers, `[*shape, L]`."""
+        return random.uniform([*shape, self.latent_dim], seed, self.compute_dtype)
+
+    def push(self, q: tfd.Distribution, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """1 where the noise is below the probability."""
+        z = discrete.flip(q.distribution.logits, eps)
+        return z, q.log_prob(z)
+
+    def marginals(self, q: tfd.Distribution) -> tfd.Distribution:
+        """Those L bits."""
+        return q.distribution
+
+
+class Categorical(Posterior):
+    """N independent one-hot variables of K categories, whose logits are a linear head; z is `[B, S, N·K]`.
+
+    Args:
+        latent_dim: L = N·K.
+        categories: K.
+
+    Raises:
+        ConfigError: K does not divide L.
+    """
+
+    reparameterized = False
+    discrete = True
+
+    def __init__(self, latent_dim: int, categories: int):
+        super().__init__(latent_dim)
+        self.shape = (discrete.count_variables("posterior", latent_dim, categories), categories)
+        self.head = keras.layers.Dense(latent_dim)
+
+    def parameters(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The logits, `[B, 1, N, K]`."""
+        logits = self.head(features)
+        return {"logits": tf.reshape(logits, [-1, 1, *self.shape])}
+
+    def distribution(self, **parameters: tf.Tensor) -> tfd.Distribution:
+        """N independent one-hot variables, one after the other."""
+        return discrete.one_hots(**parameters)
+
+    def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+        """Uniform numbers, `[*shape, N, K]`."""
+        return random.uniform([*shape, *self.shape], seed, self.compute_dtype)
+
+    def push(self, q: tfd.Distribution, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The category where the logit and its Gumbel noise −log(−log ε) are largest together (Gumbel-max)."""
+        z = discrete.choose(self.marginals(q).logits, eps)
+        return z, q.log_prob(z)
+
+    def marginals(self, q: tfd.Distribution) -> tfd.Distribution:
+        """Those N variables."""
+        return q.distribution.distribution

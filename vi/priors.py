@@ -9,18 +9,24 @@ import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from vi import random
+from vi import discrete, random
 from vi.errors import ConfigError
 
 
 class Prior(keras.Layer, abc.ABC):
     """The distribution p(z) of the latents.
 
-    A subclass writes `distribution`, and may replace `log_prob`, `noise`, `sample` and `marginals`, and nothing else.
+    A subclass writes `distribution`, and may replace `discrete`, `log_prob`, `noise`, `sample` and `marginals`, and
+    nothing else.
 
     Args:
         latent_dim: L.
+
+    Attributes:
+        discrete: whether p(z) is a mass, as that of the posterior must be then.
     """
+
+    discrete = False
 
     def __init__(self, latent_dim: int):
         super().__init__()
@@ -44,7 +50,10 @@ class Prior(keras.Layer, abc.ABC):
         return self.distribution.bijector.forward(noise)
 
     def marginals(self) -> tfd.Distribution | None:
-        """The L independent univariate factors of p(z), of batch `[L]`; None if it does not factorize."""
+        """The L independent univariate factors of p(z), of batch `[L]`; None if it does not factorize.
+
+        Where several latent dimensions make up one variable, as a one-hot one, its N variables: `[N]`.
+        """
         return None
 
 
@@ -95,3 +104,73 @@ class Density(Prior):
             "prior=density: only its log density is known, so it has no KL in closed form, and cannot be sampled; use "
             "estimator=monte_carlo_kl."
         )
+
+
+class Bernoulli(Prior):
+    """p(z) = Π Bernoulli(z_i): L fair coins, or coins of learned logits, which belong to θ.
+
+    Args:
+        latent_dim: L.
+        learned: whether the logits are learned, from 0, as the biases of the top layer of a Helmholtz machine
+            (Dayan et al., 1995).
+    """
+
+    discrete = True
+
+    def __init__(self, latent_dim: int, learned: bool = False):
+        super().__init__(latent_dim)
+        self.logits = self.add_weight(shape=(latent_dim,), initializer="zeros", name="logits") if learned else None
+
+    @property
+    def distribution(self) -> tfd.Distribution:
+        """L independent bits."""
+        if self.logits is None:
+            return discrete.bits(tf.zeros([self.latent_dim], self.compute_dtype))
+        return discrete.bits(tf.convert_to_tensor(self.logits))
+
+    def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+        """Uniform numbers, `[*shape, L]`."""
+        return random.uniform([*shape, self.latent_dim], seed, self.compute_dtype)
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """1 where the noise is below the probability."""
+        return discrete.flip(self.marginals().logits, noise)
+
+    def marginals(self) -> tfd.Distribution:
+        """Those L bits."""
+        return self.distribution.distribution
+
+
+class Categorical(Prior):
+    """p(z) of N independent one-hot variables of K equally probable categories.
+
+    Args:
+        latent_dim: L = N·K.
+        categories: K.
+
+    Raises:
+        ConfigError: K does not divide L.
+    """
+
+    discrete = True
+
+    def __init__(self, latent_dim: int, categories: int):
+        super().__init__(latent_dim)
+        self.shape = (discrete.count_variables("prior", latent_dim, categories), categories)
+
+    @property
+    def distribution(self) -> tfd.Distribution:
+        """N independent one-hot variables, one after the other."""
+        return discrete.one_hots(tf.zeros(self.shape, self.compute_dtype))
+
+    def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+        """Uniform numbers, `[*shape, N, K]`."""
+        return random.uniform([*shape, *self.shape], seed, self.compute_dtype)
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """z `[..., N·K]` from noise `[..., N, K]`."""
+        return discrete.choose(self.marginals().logits, noise)
+
+    def marginals(self) -> tfd.Distribution:
+        """Those N variables."""
+        return self.distribution.distribution.distribution

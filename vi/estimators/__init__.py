@@ -4,12 +4,15 @@ from vi.estimators.base import Estimator
 from vi.estimators.divergences import ChiUpperBound, FDivergence, Renyi
 from vi.estimators.elbo import ELBO, AnalyticKL, MonteCarloKL, Reconstruction
 from vi.estimators.importance import IWAE, MIWAE, PIWAE, DReG, StickingTheLanding
+from vi.estimators.score import VIMCO, ScoreFunction
+from vi.estimators.wake_sleep import ReweightedWakeSleep, WakeSleep
 
 __all__ = [
     "ELBO",
     "IWAE",
     "MIWAE",
     "PIWAE",
+    "VIMCO",
     "AnalyticKL",
     "ChiUpperBound",
     "DReG",
@@ -18,5 +21,8 @@ __all__ = [
     "MonteCarloKL",
     "Reconstruction",
     "Renyi",
+    "ReweightedWakeSleep",
+    "ScoreFunction",
     "StickingTheLanding",
+    "WakeSleep",
 ]

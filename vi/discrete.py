@@ -1,0 +1,72 @@
+"""Bits and one-hot variables: their distributions from logits, and their samples from uniform noise."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
+
+from vi.errors import ConfigError
+
+
+class OneHot(tfd.OneHotCategorical):
+    """TensorFlow Probability's, with a log mass that is differentiable by the value too."""
+
+    def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(x * tf.nn.log_softmax(self.logits), axis=-1)
+
+
+def bits(logits: tf.Tensor) -> tfd.Distribution:
+    """L independent bits of logits `[..., L]`, of event `[L]`."""
+    return tfd.Independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype), 1)
+
+
+def one_hots(logits: tf.Tensor) -> tfd.Distribution:
+    """N independent one-hot variables of logits `[..., N, K]`, one after the other, of event `[N·K]`."""
+    return flat(OneHot(logits=logits, dtype=logits.dtype))
+
+
+def flat(variables: tfd.Distribution) -> tfd.Distribution:
+    """Of a batch `[..., N]` of events `[K]`, the joint distribution, of event `[N·K]`."""
+    n, k = variables.batch_shape[-1], variables.event_shape[0]
+    return tfd.TransformedDistribution(tfd.Independent(variables, 1), tfb.Reshape([n * k], [n, k]))
+
+
+def flip(logits: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+    """Bits of the same shape as the noise: 1 with probability sigmoid(logits), compared as logits."""
+    return tf.cast(logits > logistic(uniform), uniform.dtype)
+
+
+def choose(logits: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+    """One-hot variables `[..., N·K]` from noise `[..., N, K]`: where logits + Gumbel noise are largest (Gumbel-max)."""
+    k = uniform.shape[-1]
+    return flatten(tf.one_hot(tf.argmax(logits + gumbel(uniform), axis=-1), k, dtype=uniform.dtype))
+
+
+def logistic(uniform: tf.Tensor) -> tf.Tensor:
+    """Standard logistic noise: the logit of uniform numbers."""
+    return tf.math.log(uniform) - tf.math.log1p(-uniform)
+
+
+def gumbel(uniform: tf.Tensor) -> tf.Tensor:
+    """Standard Gumbel noise, −log(−log u)."""
+    return -tf.math.log(-tf.math.log(uniform))
+
+
+def flatten(z: tf.Tensor) -> tf.Tensor:
+    """`[..., N·K]` of `[..., N, K]`."""
+    return tf.reshape(z, [*z.shape[:-2], z.shape[-2] * z.shape[-1]])
+
+
+def count_variables(group: str, latent_dim: int, categories: int) -> int:
+    """N = L / K.
+
+    Raises:
+        ConfigError: K does not divide L.
+    """
+    if categories < 2 or latent_dim % categories:
+        raise ConfigError(
+            f"{group}.categories={categories}: must be at least 2 and divide model.latent_dim={latent_dim}, which is "
+            "the number of variables times that of their categories."
+        )
+    return latent_dim // categories

@@ -1,0 +1,157 @@
+"""Score-function gradients for φ: they need log q(z|x) and no path from φ to z, so z may be discrete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from vi.errors import ConfigError
+from vi.estimators.base import Estimator
+from vi.estimators.importance import IWAE
+from vi.ops import log_mean_exp
+from vi.types import Losses, Particles
+
+
+class ScoreFunction(Estimator):
+    """The ELBO with the score-function gradient for φ, for any posterior with a density (Mnih & Gregor, 2014).
+
+    φ follows the mean over samples of (signal − baseline) ∇ log q(z|x), the signal being the log weight; θ follows
+    the mean of ∇ log p(x, z). A baseline that does not depend on its own z leaves the gradient unbiased, and lowers
+    its variance:
+
+    - `leave_one_out`: the mean signal of the other samples of the same datum (Kool et al., 2019, eq. 8);
+    - `moving_average`: of the signals of earlier steps, m ← decay · m + (1 − decay) · mean signal, from m = 0;
+    - `learned`: m + C_ψ(x), where a network of tanh layers fits signal − m by squared error (Mnih & Gregor, 2014,
+      section 2.3.1; without their division by a running standard deviation, which rescales the gradient);
+    - `none`.
+
+    Args:
+        samples: S, at least 2 for `leave_one_out`.
+        baseline: one of these.
+        decay: of the moving average.
+        hidden: widths of the network of `learned`.
+
+    Raises:
+        ConfigError: one sample with `leave_one_out`.
+    """
+
+    def __init__(
+        self,
+        samples: int = 5,
+        baseline: Literal["leave_one_out", "moving_average", "learned", "none"] = "leave_one_out",
+        decay: float = 0.8,
+        hidden: Sequence[int] = (100,),
+    ):
+        super().__init__(samples)
+        if baseline == "leave_one_out" and samples < 2:
+            raise ConfigError(
+                f"estimator.samples={samples}: must be at least 2 with estimator.baseline=leave_one_out; with one "
+                "sample use estimator.baseline=moving_average, learned or none."
+            )
+        self.baseline, self.decay, self.hidden = baseline, decay, hidden
+
+    def build(self, event_shape: tuple[int, ...], latent_dim: int) -> None:
+        """Makes the moving average, and the network of a learned baseline."""
+        if self.baseline in ("moving_average", "learned"):
+            self.average = keras.Variable(0.0, trainable=False, dtype=keras.config.floatx(), name="average_signal")
+        if self.baseline == "learned":
+            hidden = [keras.layers.Dense(width, activation="tanh") for width in self.hidden]
+            layers = [keras.Input(event_shape), keras.layers.Flatten(), *hidden, keras.layers.Dense(1)]
+            self.network = keras.Sequential(layers, name="baseline")
+
+    @property
+    def auxiliary_variables(self) -> Sequence[Any]:
+        """The moving average, and ψ, the weights of a learned baseline."""
+        average = [self.average] if self.baseline in ("moving_average", "learned") else []
+        return [*average, *(self.network.trainable_variables if self.baseline == "learned" else [])]
+
+    def bound(self, particles: Particles) -> tf.Tensor:
+        """The mean of the log weights, an unbiased estimate of the ELBO, for each datum, `[B]`, in nats."""
+        return tf.reduce_mean(particles.log_weight, axis=1)
+
+    def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """−`bound`, weighted by β, for θ and φ; for ψ the squared error of the learned baseline, in nats²; `[B]`."""
+        if self.baseline != "learned":
+            return super().objective(particles, step)
+        signal = _signal(particles)
+        error = tf.reduce_mean((signal - self._baseline(particles, signal)) ** 2, axis=1)
+        return super().objective(particles, step)._replace(auxiliary=error)
+
+    def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """The objective, but for φ a surrogate whose gradient is the one above, at stopped z, `[B]`."""
+        signal = _signal(particles)
+        weight = tf.stop_gradient(signal - self._baseline(particles, signal))
+        surrogate = -tf.reduce_mean(weight * _log_posterior(particles), axis=1)
+        return self.objective(particles, step)._replace(inference=surrogate)
+
+    def update(self, particles: Particles) -> None:
+        """Moves the moving average towards the mean signal of the batch."""
+        if self.baseline in ("moving_average", "learned"):
+            mean = tf.reduce_mean(_signal(particles))
+            self.average.assign(self.decay * self.average + (1 - self.decay) * mean)
+
+    def _baseline(self, particles: Particles, signal: tf.Tensor) -> tf.Tensor:
+        """What is taken off the signal `[B, S]`: a tensor that broadcasts against it."""
+        if self.baseline == "none":
+            return tf.zeros([], signal.dtype)
+        if self.baseline == "leave_one_out":
+            return (tf.reduce_sum(signal, axis=1, keepdims=True) - signal) / (self.samples - 1)
+        average = tf.convert_to_tensor(self.average)
+        return average + self.network(particles.x[:, 0]) if self.baseline == "learned" else average  # [B, 1], []
+
+
+class VIMCO(IWAE):
+    """The importance-weighted bound with a score-function gradient, for any posterior with a density.
+
+    φ follows Σ_s (L̂ − L̂_−s − w̃_s) ∇ log q(z_s|x), θ follows Σ_s w̃_s ∇ log p(x, z_s), as of `IWAE`. L̂ is the
+    bound, and L̂_−s the bound in which the weight of sample s is replaced by the geometric mean of the others, so that
+    each sample has a baseline of its own that does not depend on it (Mnih & Rezende, 2016). With β ≠ 1, L̂ is the
+    tempered bound, and β w̃_s stands for w̃_s, by the same derivation.
+
+    Args:
+        samples: S, at least 2.
+
+    Raises:
+        ConfigError: one sample.
+    """
+
+    def __init__(self, samples: int = 5):
+        super().__init__(samples)
+        if samples < 2:
+            raise ConfigError(
+                f"estimator.samples={samples}: must be at least 2 for VIMCO, whose baseline is made of the other "
+                "samples; with one sample use estimator=score_function."
+            )
+
+    def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """The objective, but for φ a surrogate whose gradient is the one above, at stopped z, `[B]`."""
+        log_weight = _signal(particles)  # [B, S]
+        log_weight -= tf.reduce_max(log_weight, axis=1, keepdims=True)  # so that the differences below are exact
+        geometric = tf.reduce_sum(_replaced(log_weight, tf.zeros_like(log_weight)), axis=2) / (self.samples - 1)
+        baseline = log_mean_exp(_replaced(log_weight, geometric), axis=2)  # [B, S]
+        beta = tf.reshape(tf.cast(particles.kl_weight, log_weight.dtype), [-1, 1])
+        weight = log_mean_exp(log_weight, axis=1)[:, None] - baseline - beta * tf.nn.softmax(log_weight, axis=1)
+        surrogate = -tf.reduce_sum(tf.stop_gradient(weight) * _log_posterior(particles), axis=1)
+        return self.objective(particles, step)._replace(inference=surrogate)
+
+
+def _signal(particles: Particles) -> tf.Tensor:
+    """The log weights, weighted by β, as constants, `[B, S]`."""
+    return tf.stop_gradient(particles.tempered().log_weight)
+
+
+def _log_posterior(particles: Particles) -> tf.Tensor:
+    """log q(z|x) at z that passes no gradient, `[B, S]`."""
+    return particles.posterior.log_prob(tf.stop_gradient(particles.z))
+
+
+def _replaced(values: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
+    """For each sample the values of all, with `own` in place of its own: `[B, S, S]` from `[B, S]` twice.
+
+    What is not in a sum need not be subtracted from it, which would lose the others beside a large own value.
+    """
+    diagonal = tf.eye(values.shape[1], dtype=tf.bool)
+    return tf.where(diagonal, own[:, :, None], values[:, None, :])

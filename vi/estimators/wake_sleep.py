@@ -1,0 +1,89 @@
+"""Wake-sleep: θ learns from data with z ~ q(z|x), φ from dreams or weighted samples; no path of z is needed."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import tensorflow as tf
+
+from vi.estimators.base import Estimator
+from vi.estimators.importance import IWAE
+from vi.types import Draws, Losses, Particles
+
+
+class WakeSleep(Estimator):
+    """θ ascends the ELBO on data, φ the mean of log q(z|x) over dreams z ~ p(z), x ~ p(x|z) (Hinton et al., 1995).
+
+    So φ descends E KL(p(z|x) ‖ q(z|x)) over the model's own x, not the ELBO's KL: it follows no bound of log p(x).
+    β weighs θ's objective alone.
+
+    Args:
+        samples: S, of q(z|x) for each datum, in the wake phase.
+        dreams: for each datum of the batch, in the sleep phase.
+    """
+
+    def __init__(self, samples: int = 1, dreams: int = 1):
+        super().__init__(samples)
+        self.dreams = dreams
+
+    @property
+    def draws(self) -> Draws:
+        """S samples and the dreams."""
+        return Draws(posterior=self.samples, dream=self.dreams)
+
+    def bound(self, particles: Particles) -> tf.Tensor:
+        """The mean of the log weights, an unbiased estimate of the ELBO, for each datum, `[B]`, in nats."""
+        return tf.reduce_mean(particles.log_weight, axis=1)
+
+    def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """For θ −`bound`, weighted by β; for φ the mean of −log q(z|x) over dreams; `[B]`, in nats."""
+        return Losses(generative=-self.bound(particles.tempered()), inference=_sleep(particles))
+
+    def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """The objective: neither of the two leads through z to the parameters that it trains."""
+        return self.objective(particles, step)
+
+
+class ReweightedWakeSleep(IWAE):
+    """θ ascends the importance-weighted bound, φ log q(z|x) under weighted samples (Bornschein & Bengio, 2015).
+
+    In the wake phase φ follows Σ_s w̃_s ∇ log q(z_s|x), which estimates the gradient of −KL(p(z|x) ‖ q(z|x)) at the
+    data, with a bias of order 1/S; in the sleep phase that of `WakeSleep`. β weighs θ's objective alone.
+
+    Args:
+        samples: S.
+        inference: what trains φ: the "wake" phase, the "sleep" phase, or the mean of "both".
+        dreams: for each datum of the batch, where there is a sleep phase.
+    """
+
+    def __init__(self, samples: int = 5, inference: Literal["wake", "sleep", "both"] = "wake", dreams: int = 1):
+        super().__init__(samples)
+        self.inference, self.dreams = inference, dreams
+
+    @property
+    def draws(self) -> Draws:
+        """S samples, and dreams where there is a sleep phase."""
+        return Draws(posterior=self.samples, dream=0 if self.inference == "wake" else self.dreams)
+
+    def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """For θ −`bound`, weighted by β; for φ the negative log q(z|x) of its phases; `[B]`, in nats."""
+        phases = {"wake": [_wake], "sleep": [_sleep], "both": [_wake, _sleep]}[self.inference]
+        inference = sum(phase(particles) for phase in phases) / len(phases)
+        return Losses(generative=-self.bound(particles.tempered()), inference=inference)
+
+    def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """The objective: neither of the two leads through z to the parameters that it trains."""
+        return self.objective(particles, step)
+
+
+def _wake(particles: Particles) -> tf.Tensor:
+    """−Σ w̃ log q(z|x) at weights and z that pass no gradient, `[B]`."""
+    weight = tf.stop_gradient(tf.nn.softmax(particles.log_weight, axis=1))
+    log_posterior = particles.posterior.log_prob(tf.stop_gradient(particles.z))
+    return -tf.reduce_sum(weight * log_posterior, axis=1)
+
+
+def _sleep(particles: Particles) -> tf.Tensor:
+    """The mean over dreams of −log q(z|x), `[B]`."""
+    assert particles.dream is not None  # they were asked for
+    return -tf.reduce_mean(particles.dream.log_posterior, axis=1)
