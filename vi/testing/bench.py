@@ -75,7 +75,14 @@ class Trial:
 
 
 class Bench:
-    """Makes trials of an estimator class, which is called with `samples` and the arguments."""
+    """Makes trials of an estimator class, which is called with `samples` and the arguments.
+
+    Attributes:
+        example: one such estimator, to ask what it declares.
+        size: B.
+        done: the checks made so far, by name.
+        kept: what more than one of them needs.
+    """
 
     def __init__(self, make: Callable[..., Any], arguments: dict[str, Any]):
         self.arguments = {"samples": 5, **arguments}
@@ -83,6 +90,7 @@ class Bench:
         self.samples = self.arguments["samples"]
         self.models: dict[str, Any] = {}
         self.done: dict[str, Any] = {}
+        self.kept: dict[Any, Any] = {}
         if not isinstance(self.samples, int) or self.samples < 1:
             raise ConfigError(f"samples={self.samples}: must be a whole number above 0.")
         try:

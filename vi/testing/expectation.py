@@ -75,7 +75,7 @@ def expectation(name: str, bench: Bench) -> Check:
         value,
         limit,
         f"On average the bound is {side} log p(x), with q off the true posterior, near it and at it (nats).",
-        f"On average the bound is {value:.2g} nats {beyond} log p(x), {where}: {_why(bench, kind, already)}",
+        lambda: f"On average the bound is {value:.2g} nats {beyond} log p(x), {where}: {_why(bench, kind, already)}",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from collections.abc import Callable
 
 import rich.box
 import rich.console
@@ -30,10 +31,11 @@ class Check:
     limit: float | None = None
 
 
-def within(name: str, value: float, limit: float, promise: str, otherwise: str) -> Check:
-    """A check that is passed where the value is within the limit, which no nan is."""
-    passed = value <= limit
-    return Check(name, passed, promise if passed else otherwise, value, limit)
+def within(name: str, value: float, limit: float, promise: str, otherwise: str | Callable[[], str]) -> Check:
+    """A check that is passed where the value is within the limit, which no nan is; else its meaning is `otherwise`."""
+    passed = bool(value <= limit)
+    meaning = promise if passed else otherwise if isinstance(otherwise, str) else otherwise()
+    return Check(name, passed, meaning, float(value), float(limit))
 
 
 @dataclasses.dataclass(frozen=True)
