@@ -14,7 +14,7 @@ from tensorflow_probability import distributions as tfd
 
 from vi.likelihoods import Gaussian
 from vi.model import LatentVariableModel
-from vi.posteriors import DiagonalGaussian
+from vi.posteriors import Posterior
 from vi.priors import StandardNormal
 
 DIM, LATENTS, SD = 6, 3, 0.7
@@ -55,22 +55,30 @@ class Affine:
         return tf.reshape(by_datum @ self.kernel + self.bias[:, None], [-1, outputs])
 
 
-class GivenGaussian(DiagonalGaussian):
-    """N(μ, diag σ²) of features μ and log σ; `push` is written out, which is ten times faster without a compiler."""
+class GivenGaussian(Posterior):
+    """N(μ, diag σ²) of features μ and log σ; written out, which is several times faster where nothing is compiled."""
 
     def parameters(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
         """The features as they are, `[B, 1, L]` each."""
         loc, log_sd = tf.split(features[:, None], 2, axis=-1)
-        return {"loc": loc, "scale_diag": tf.exp(log_sd)}
+        return {"loc": loc, "scale": tf.exp(log_sd)}
+
+    def distribution(self, **parameters: tf.Tensor) -> tfd.Distribution:
+        """L independent Gaussians."""
+        return tfd.Independent(tfd.Normal(**parameters), 1)
 
     def push(self, q: tfd.Distribution, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """μ + σ ε, and its log density."""
-        sd = q.scale.diag_part()
-        return q.loc + sd * eps, log_standard_normal(eps) - tf.reduce_sum(tf.math.log(sd), axis=-1)
+        loc, sd = q.distribution.loc, q.distribution.scale
+        return loc + sd * eps, log_standard_normal(eps) - tf.reduce_sum(tf.math.log(sd), axis=-1)
+
+    def marginals(self, q: tfd.Distribution) -> tfd.Distribution:
+        """Those Gaussians."""
+        return q.distribution
 
 
 class PlainNormal(StandardNormal):
-    """N(0, I), whose `log_prob` is written out for the same reason."""
+    """N(0, I), whose `log_prob` is written out too."""
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         """log N(z; 0, I), `[B, S]`."""
