@@ -44,6 +44,7 @@ MAY_IMPORT = {
     "statistics": set(),
     "probes": set(),
     "evaluate": LEAVES | {"statistics"},
+    "testing": LEAVES | {"estimators", "likelihoods", "model", "posteriors", "priors", "sentences"},
     "trainer": LEAVES | {"estimators"},
     "loop": LEAVES | {"trainer"},
     "nonfinite": LEAVES | {"checkpoint", "estimators", "trainer"},
@@ -57,7 +58,9 @@ MAY_IMPORT = {
     | {"likelihoods", "posteriors", "priors"},
     "runs": {"errors", "schema", "config", "directory", "interruption", "job", "checkpoint", "evaluation", "nonfinite"},
     "compare": {"errors", "directory", "schema", "figures"},
-    "cli": {"config", "directory", "errors", "interruption", "job", "loggers", "runs", "sentences"},
+    "cli": {"config", "directory", "errors", "interruption", "job", "loggers", "quiet", "runs", "sentences"},
+    "check": {"config", "errors", "quiet", "sentences", "testing"},
+    "quiet": set(),
     "__init__": {"config", "errors", "estimators", "model"},
 }
 ONLY = {
@@ -81,6 +84,7 @@ ONLY = {
         "dashboard",
         "synthetic",
         "schedules",
+        "check",
     }
     - {"figures", "compare", "evaluation", "probes", "statistics"},
 }

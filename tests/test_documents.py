@@ -10,7 +10,7 @@ import tensorflow as tf
 import vi
 from tests import models
 from tests.test_trainer import make_trainer
-from vi import config, networks
+from vi import check, config, networks
 from vi.estimators import MonteCarloKL
 from vi.model import LatentVariableModel
 from vi.priors import StandardNormal
@@ -103,6 +103,27 @@ def test_using_a_model_takes_three_lines_each_as_in_the_readme(tmp_path, monkeyp
         "once": (5, 8, 8, 1),
         "often": (5, 25, 8, 8, 1),
     }
+
+
+def test_the_estimator_of_the_readme_passes_vi_check_and_its_mistaken_twin_prints_what_is_shown(
+    tmp_path, monkeypatch, capsys
+):
+    text = (ROOT / "README.md").read_text()
+    example = re.search(r"## An estimator of your own\n\n```\n(.*?)```", text, re.DOTALL)[1]
+    mistaken, shown = re.search(r"\n`(log_mean_exp.*?)`.*?```\n(.*?)```", text, re.DOTALL).groups()
+    (tmp_path / "my_module.py").write_text(
+        f"{example}\nclass Mine(Estimator):\n    def bound(self, particles):\n        return {mistaken}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name, code in (("IWAE", 0), ("Mine", 1)):
+        with pytest.raises(SystemExit) as ended:
+            check.main([f"my_module.{name}"])
+        assert ended.value.code == code
+    printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "16 passed, 1 failed, 1 not checked" in " ".join(printed)
+    for line in shown.splitlines():
+        assert " ".join(line.split()) in printed
 
 
 def test_the_commands_of_the_readme_compose():

@@ -14,6 +14,7 @@ __all__ = [
     "RunError",
     "load",
     "replay",
+    "testing",
     "train",
 ]
 __version__ = "0.1.0"
@@ -35,6 +36,8 @@ def __getattr__(name: str) -> Any:
     """Imports what is asked for when it is asked for: TensorFlow takes seconds."""
     import importlib
 
+    if name == "testing":
+        return importlib.import_module("vi.testing")
     if name not in _HOMES:
         raise AttributeError(f"module 'vi' has no attribute {name!r}")
     return getattr(importlib.import_module(f"vi.{_HOMES[name]}"), name)

@@ -9,10 +9,9 @@ import os
 import shlex
 import signal
 import sys
-import tempfile
 import textwrap
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
 from pathlib import Path
 from types import FrameType
@@ -31,6 +30,7 @@ from vi.directory import mark_failed, newest_jobs, read_summary, short
 from vi.errors import ConfigError, Interrupted, RunError
 from vi.interruption import SIGNALS, Interruption
 from vi.loggers import Terminal, evaluation_bar, evaluation_table, next_commands
+from vi.quiet import import_tensorflow
 from vi.sentences import first_line, sentence
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def _evaluate(given: list[str]) -> None:
         if option.startswith("-"):
             raise ConfigError(f"unrecognized arguments: {option}; vi-evaluate --help tells what there is.")
     asked = compose_evaluation(given)
-    _import_tensorflow()
+    import_tensorflow()
     from vi import runs
 
     settings, directory, console = {**asked}, Path(str(asked["run"])), Terminal()
@@ -255,21 +255,11 @@ def _run(config: DictConfig, directory: Path, line: str, typed: list[str]) -> di
             if summary.get("status") == "finished":
                 log.info("Job %d (%s) has finished before; it is left as it is.", composed.job.num, " ".join(typed))
                 return summary
-    _import_tensorflow(_threads(composed))
+    import_tensorflow(_threads(composed))
     from vi.job import Command
     from vi.runs import run
 
     return run(plain, directory, Command(line, typed, group), resume)
-
-
-def _import_tensorflow(threads: int = 0) -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_import():
-        import tensorflow as tf
-
-        with contextlib.suppress(RuntimeError):  # a worker's second job finds it set
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.list_physical_devices()
 
 
 def _typed() -> list[str]:
@@ -378,20 +368,3 @@ def _job_directory(resume: Any, sweep: str, number: int, *, _root_: DictConfig) 
 OmegaConf.register_new_resolver("vi.run_directory", _run_directory, replace=True)
 OmegaConf.register_new_resolver("vi.sweep_directory", _sweep_directory, replace=True)
 OmegaConf.register_new_resolver("vi.job_directory", _job_directory, replace=True)
-
-
-@contextlib.contextmanager
-def _quiet_import() -> Iterator[None]:
-    """Keeps what TensorFlow's libraries print while they load from the terminal, unless loading fails."""
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as buffer:
-        os.dup2(buffer.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            buffer.seek(0)
-            os.write(saved, buffer.read())
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)

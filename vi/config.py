@@ -156,6 +156,19 @@ def _parse(overrides: Sequence[str]) -> list[Any]:
     return OverridesParser.create().parse_overrides(list(overrides))
 
 
+def arguments(overrides: Sequence[str]) -> dict[str, Any]:
+    """The values of KEY=VALUE, read as overrides are; ConfigError where one cannot be read, or holds several values."""
+    from hydra.errors import HydraException
+
+    try:
+        parsed = _parse(overrides)
+    except HydraException as error:
+        raise ConfigError(sentence(error)) from None
+    if wrong := [o.input_line for o in parsed if o.is_sweep_override() or o.is_delete()]:
+        raise ConfigError(f"{wrong[0]}: must be KEY=VALUE, with one value.")
+    return {override.key_or_group: override.value() for override in parsed}
+
+
 def conf_directory() -> Path:
     """The directory of the configs: `conf/` of the checkout, or of the installed package."""
     package = Path(__file__).resolve().parent
@@ -314,11 +327,9 @@ def instantiate(key: str, settings: Mapping[str, Any], kind: type, **arguments: 
     import hydra
 
     target = settings["_target_"]
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     for name, value in {key: settings, **{f"{key}.{name}": value for name, value in settings.items()}}.items():
         if isinstance(value, Mapping) and "_target_" in value:
-            _require_callable(f"{name}._target_={value['_target_']}", str(value["_target_"]))
+            find(f"{name}._target_={value['_target_']}", str(value["_target_"]))
     try:
         component = hydra.utils.instantiate(settings, **arguments, _convert_="all")
     except hydra.errors.InstantiationException as error:
@@ -334,7 +345,14 @@ def instantiate(key: str, settings: Mapping[str, Any], kind: type, **arguments: 
     return component
 
 
-def _require_callable(what: str, target: str) -> None:
+def find(what: str, target: str) -> Callable[..., Any]:
+    """The class or function of a dotted path; the current directory is importable.
+
+    Raises:
+        ConfigError: there is none; the sentence begins with `what`.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     path, *names = target.split(".")
     try:
         found = importlib.import_module(path)
@@ -350,6 +368,7 @@ def _require_callable(what: str, target: str) -> None:
         raise ConfigError(f"{what}: {type(error).__name__} in {path}: {sentence(error)}") from error
     if not callable(found):
         raise ConfigError(f"{what}: must be a class or function, but is of type {type(found).__name__}.")
+    return found
 
 
 def _is_module(path: str) -> bool:

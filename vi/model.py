@@ -108,9 +108,8 @@ class LatentVariableModel:
         z = tf.stop_gradient(self.prior.sample(noise.prior))  # [B, D, L]
         likelihood = self.decode(z)
         x = tf.stop_gradient(likelihood.sample(noise.likelihood))  # [B, D, *event]
-        batch, dreams = z.shape[:2]
-        posterior = self.encode(tf.reshape(x, [batch * dreams, *x.shape[2:]]))
-        log_posterior = posterior.log_prob(tf.reshape(z, [batch * dreams, 1, *z.shape[2:]]))  # [B·D, 1]
+        posterior = self.encode(tf.reshape(x, [-1, *x.shape[2:]]))
+        log_posterior = posterior.log_prob(tf.reshape(z, [-1, 1, *z.shape[2:]]))  # [B·D, 1]
         return Particles(
             x=x,
             noise=Noise(posterior=noise.prior),
@@ -119,7 +118,7 @@ class LatentVariableModel:
             z=z,
             log_likelihood=likelihood.log_prob(x),
             log_prior=self.prior.log_prob(z),
-            log_posterior=tf.reshape(log_posterior, [batch, dreams]),
+            log_posterior=tf.reshape(log_posterior, [-1, z.shape[1]]),
         )
 
     @property

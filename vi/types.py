@@ -119,10 +119,10 @@ class Losses(NamedTuple):
 
     Attributes:
         generative: trains θ (decoder, likelihood, prior).
-        inference: trains φ (encoder, posterior).
+        inference: trains φ (encoder, posterior); None only in an `objective`, where φ follows none.
         auxiliary: trains ψ, the estimator's own networks; None where it has none.
     """
 
     generative: tf.Tensor
-    inference: tf.Tensor
+    inference: tf.Tensor | None
     auxiliary: tf.Tensor | None = None

@@ -56,7 +56,8 @@ class Estimator(abc.ABC):
 
         By default −`bound` for θ and for φ, in which the log prior and log posterior are weighted by β
         (`Particles.tempered`). An objective of one's own weighs by β itself, with `particles.tempered()` or with
-        `particles.kl_weight`; and returns the same tensor twice, not two equal ones, where θ and φ share it.
+        `particles.kl_weight`; and returns the same tensor twice, not two equal ones, where θ and φ share it. A group
+        that follows no objective, as φ in a wake phase, has None there.
 
         Args:
             particles: of one batch.
@@ -88,8 +89,9 @@ class Estimator(abc.ABC):
         """
         return ()
 
-    def update(self, particles: Particles) -> None:  # noqa: B027 (a hook)
+    def update(self, particles: Particles) -> None:
         """Changes what the estimator keeps besides ψ, as a moving average, at the end of each train step."""
+        return  # AutoGraph warns of a body that is a docstring alone
 
 
 def require_reparameterized(estimator: Estimator, posterior: Any) -> None:

@@ -66,14 +66,14 @@ class ReweightedWakeSleep(IWAE):
         return Draws(posterior=self.samples, dream=0 if self.inference == "wake" else self.dreams)
 
     def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """For θ −`bound`, weighted by β; for φ the negative log q(z|x) of its phases; `[B]`, in nats."""
-        phases = {"wake": [_wake], "sleep": [_sleep], "both": [_wake, _sleep]}[self.inference]
-        inference = sum(phase(particles) for phase in phases) / len(phases)
-        return Losses(generative=-self.bound(particles.tempered()), inference=inference)
+        """For θ −`bound`, weighted by β, `[B]`, in nats; for φ none."""
+        return Losses(generative=-self.bound(particles.tempered()), inference=None)
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """The objective: neither of the two leads through z to the parameters that it trains."""
-        return self.objective(particles, step)
+        """θ's objective, and for φ the negative log q(z|x) of its phases; `[B]`, in nats."""
+        phases = {"wake": [_wake], "sleep": [_sleep], "both": [_wake, _sleep]}[self.inference]
+        inference = sum(phase(particles) for phase in phases) / len(phases)
+        return self.objective(particles, step)._replace(inference=inference)
 
 
 def _wake(particles: Particles) -> tf.Tensor:

@@ -1,0 +1,425 @@
+"""`check_estimator` passes the estimators of the library, and fails planted mistakes with the right sentence."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import vi
+from tests import reference, test_contract
+from tests.test_architecture import concrete
+from vi import check
+from vi.errors import ConfigError
+from vi.estimators import IWAE, Estimator, FDivergence, ReweightedWakeSleep, StickingTheLanding, WakeSleep
+from vi.ops import log_mean_exp
+from vi.testing import Check, Report, check_estimator, checks, expectation, gradients
+from vi.testing.bench import Bench
+from vi.testing.linear_gaussian import EXACT, NEAR, OFF, SD, data, log_marginal, precision, weights_at
+from vi.types import Draws, Losses
+
+ARGUMENTS = {
+    "FDivergence": {"function": "kl_reverse"},
+    "MIWAE": {"outer": 2},
+    "PIWAE": {"outer": 2},
+    "MonteCarloKL": {"divergence_samples": 2},
+}
+LIBRARY = sorted(concrete(Estimator, "vi.estimators"), key=lambda each: each.__name__)
+TRACED = {"compiled", "unknown batch size"}
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Fewer noises, and nothing traced: a fifth of the time."""
+    monkeypatch.setattr(expectation, "REPEATS", 300)
+    monkeypatch.setattr(gradients, "REPEATS", 300)
+    only(monkeypatch, set(checks.CHECKS) - TRACED)
+
+
+def only(monkeypatch, names):
+    chosen = {name: each for name, each in checks.CHECKS.items() if name in {*names, *checks.GATES}}
+    monkeypatch.setattr(checks, "CHECKS", chosen)
+
+
+class Adversarial(test_contract.Adversarial):
+    """As there."""
+
+
+@pytest.mark.parametrize("estimator", [*LIBRARY, Adversarial], ids=lambda each: each.__name__)
+def test_an_estimator_that_is_right_passes(estimator, quick):
+    check_estimator(estimator, **ARGUMENTS.get(estimator.__name__, {})).raise_if_failed()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", LIBRARY, ids=lambda each: each.__name__)
+def test_every_estimator_of_the_library_passes_all_checks(estimator):
+    check_estimator(estimator, **ARGUMENTS.get(estimator.__name__, {})).raise_if_failed()
+
+
+class NotStopped(IWAE):
+    def losses(self, particles, step):
+        log_weight = particles.stopped().tempered().log_weight
+        weight = tf.nn.softmax(log_weight, axis=1)
+        return Losses(
+            generative=-tf.reduce_sum(weight * log_weight, axis=1),
+            inference=-tf.reduce_sum(weight**2 * log_weight, axis=1),
+        )
+
+
+class SquaredForBoth(IWAE):
+    def losses(self, particles, step):
+        log_weight = particles.stopped().tempered().log_weight
+        weight = tf.stop_gradient(tf.nn.softmax(log_weight, axis=1))
+        beta = tf.reshape(tf.cast(particles.kl_weight, weight.dtype), [-1, 1])
+        loss = -tf.reduce_sum(((1 - beta) * weight + beta * weight**2) * log_weight, axis=1)
+        return Losses(generative=loss, inference=loss)
+
+
+class AnalyticKLInside(Estimator):
+    def bound(self, particles):
+        kl = particles.posterior.kl(particles.prior)
+        return log_mean_exp(particles.log_likelihood - kl[:, None], axis=1)
+
+    def objective(self, particles, step):
+        kl = particles.kl_weight * particles.posterior.kl(particles.prior)
+        loss = kl - log_mean_exp(particles.log_likelihood, axis=1)
+        return Losses(generative=loss, inference=loss)
+
+
+class MeanBeforeTheLog(Estimator):
+    def bound(self, particles):
+        log_ratio = particles.log_posterior - particles.log_prior
+        return log_mean_exp(particles.log_likelihood, axis=1) - tf.reduce_mean(log_ratio, axis=1)
+
+
+class SwappedAxes(Estimator):
+    def bound(self, particles):
+        return log_mean_exp(particles.log_weight, axis=0)
+
+
+class WeighedBound(IWAE):
+    def bound(self, particles):
+        return super().bound(particles.tempered())
+
+
+class Grouped(Estimator):
+    @property
+    def draws(self):
+        return Draws(posterior=2 * self.samples)
+
+    def bound(self, particles):
+        grouped = tf.reshape(particles.log_weight, [-1, 2, self.samples])
+        return tf.reduce_mean(log_mean_exp(grouped, axis=2), axis=1)
+
+
+class NaiveExp(Estimator):
+    def bound(self, particles):
+        return tf.math.log(tf.reduce_mean(tf.exp(particles.log_weight), axis=1))
+
+
+class SurrogateAsBound(Estimator):
+    def bound(self, particles):
+        weight = tf.nn.softmax(particles.log_weight, axis=1)
+        return tf.reduce_sum(weight * particles.log_weight, axis=1)
+
+
+class NoUpperBound(IWAE):
+    kind = "upper"
+
+
+class NoKL(Estimator):
+    def bound(self, particles):
+        return tf.reduce_mean(particles.log_likelihood, axis=1)
+
+
+class StoppedBound(Estimator):
+    def bound(self, particles):
+        return tf.reduce_mean(particles.stopped().log_weight, axis=1)
+
+
+class Normalized(Estimator):
+    def bound(self, particles):
+        bound = tf.reduce_mean(particles.log_weight, axis=1)
+        return tf.minimum(bound, tf.reduce_mean(bound))
+
+
+class OwnNoise(Estimator):
+    def bound(self, particles):
+        return tf.reduce_mean(particles.log_weight, axis=1) - float(tf.random.uniform([]))
+
+
+class SinglePrecision(Estimator):
+    def bound(self, particles):
+        return tf.reduce_mean(tf.constant(1.0) * particles.log_weight, axis=1)
+
+
+class Unnamed(IWAE):
+    kind = "Lower"
+
+
+class ForgottenLoss(IWAE):
+    def build(self, event_shape, latent_dim):
+        self.baseline = keras.Variable([0.0], dtype=keras.config.floatx())
+
+    @property
+    def auxiliary_variables(self):
+        return [self.baseline]
+
+
+class LeakingLoss(ForgottenLoss):
+    def losses(self, particles, step):
+        losses = super().losses(particles, step)
+        return losses._replace(auxiliary=(self.baseline - self.bound(particles)) ** 2)
+
+
+FIVE = [
+    (NotStopped, {"gradient for θ", "gradient for φ"}, "its weights w̃ are not stopped, but need tf.stop_gradient"),
+    (SquaredForBoth, {"gradient for θ"}, "it follows Σ w̃² ∇ log w, with φ's weights w̃² of DReG, where w̃ belongs"),
+    (AnalyticKLInside, {"expectation"}, "a closed-form KL stands inside the importance weights"),
+    (MeanBeforeTheLog, {"expectation"}, "the mean over samples is taken too early, of outputs or likelihoods before"),
+    (SwappedAxes, {"shape"}, "are the axes of data and samples swapped?"),
+]
+
+
+class DReGWithoutBeta(IWAE):
+    def losses(self, particles, step):
+        log_weight = particles.stopped().log_weight
+        weight = tf.stop_gradient(tf.nn.softmax(log_weight, axis=1))
+        return Losses(
+            generative=-tf.reduce_sum(weight * log_weight, axis=1),
+            inference=-tf.reduce_sum(weight**2 * log_weight, axis=1),
+        )
+
+
+class UnsaidSleep(WakeSleep):
+    objective = Estimator.objective
+
+    def losses(self, particles, step):
+        return WakeSleep.objective(self, particles, step)
+
+
+class ScoreOnThePath(Estimator):
+    def bound(self, particles):
+        return tf.reduce_mean(particles.log_weight, axis=1)
+
+    def losses(self, particles, step):
+        signal = tf.stop_gradient(particles.log_weight)
+        others = (tf.reduce_sum(signal, axis=1, keepdims=True) - signal) / (self.samples - 1)
+        score = (signal - others) * particles.log_posterior
+        joint = particles.log_likelihood + particles.log_prior
+        return Losses(generative=-tf.reduce_mean(joint, axis=1), inference=-tf.reduce_mean(score, axis=1))
+
+
+MORE = [
+    (WeighedBound, {"β"}, "it must not use particles.kl_weight"),
+    (Grouped, {"order of samples"}, "declare exchangeable = False"),
+    (NaiveExp, {"extreme weights"}, "stay in log space"),
+    (SurrogateAsBound, {"expectation"}, "a surrogate such as Σ w̃ log w is returned as its bound"),
+    (NoUpperBound, {"expectation"}, "should kind be estimate?"),
+    (NoKL, {"expectation"}, "with one sample already, so a density is left out"),
+    (StoppedBound, {"differences by φ"}, "a tf.stop_gradient, or an operation without a gradient, stands in `bound`"),
+    (Normalized, {"each datum by itself"}, "depends on the others of its batch"),
+    (SinglePrecision, {"double precision"}, "cannot compute Mul as input #1"),
+    (Unnamed, {"expectation"}, "must be 'lower', 'upper' or 'estimate'"),
+    (ForgottenLoss, {"auxiliary loss"}, "losses give no auxiliary loss"),
+    (LeakingLoss, {"auxiliary loss"}, "stop it on what comes from the particles"),
+    (DReGWithoutBeta, {"gradients with β"}, "losses must use particles.tempered()"),
+    (UnsaidSleep, {"gradient for φ"}, "does not follow the gradient of its bound"),
+    (ScoreOnThePath, {"gradient for φ", "one sample"}, "is something divided by S − 1?"),
+]
+
+
+def assert_fails(report, names, sentence):
+    assert not report
+    assert {each.name for each in report.failures} == names
+    assert any(sentence in each.meaning for each in report.failures), report
+    with pytest.raises(AssertionError, match="failed"):
+        report.raise_if_failed()
+
+
+def name_of(value):
+    return getattr(value, "__name__", "x")
+
+
+@pytest.mark.parametrize(("estimator", "names", "sentence"), FIVE, ids=name_of)
+def test_a_planted_mistake_fails_its_check_alone_with_the_sentence_that_names_it(estimator, names, sentence, quick):
+    assert_fails(check_estimator(estimator), names, sentence)
+
+
+@pytest.mark.parametrize(("estimator", "names", "sentence"), MORE, ids=name_of)
+def test_other_mistakes_fail_with_the_sentence_that_names_them(estimator, names, sentence, quick, monkeypatch):
+    means = {"expectation", *gradients.NAMES.values(), "gradients with β"}
+    only(monkeypatch, set(checks.CHECKS) - (set() if names & means else means))
+    assert_fails(check_estimator(estimator), names, sentence)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("estimator", "names", "sentence"), FIVE, ids=name_of)
+def test_a_planted_mistake_fails_its_check_alone_among_all(estimator, names, sentence):
+    assert_fails(check_estimator(estimator), names, sentence)
+
+
+def test_the_documented_bias_of_sticking_the_landing_is_found(quick):
+    report = check_estimator(StickingTheLanding, importance_weighted=True)
+    assert_fails(report, {"gradient for φ"}, "in a mean of weights the score does not vanish")
+
+
+def test_the_documented_overflow_of_a_divergence_of_the_weights_themselves_is_found(monkeypatch):
+    only(monkeypatch, {"extreme weights"})
+    report = check_estimator(FDivergence, function="squared_hellinger")
+    assert_fails(report, {"extreme weights"}, "Not finite: the bound")
+
+
+def test_noise_of_its_own_is_found(monkeypatch):
+    only(monkeypatch, {"no noise of its own"})
+    assert_fails(check_estimator(OwnNoise), {"no noise of its own"}, "ask for noise in `draws`")
+
+
+class Numeric(IWAE):
+    def bound(self, particles):
+        return super().bound(particles) if np.any(particles.z) else None
+
+
+class KnownBatch(IWAE):
+    def bound(self, particles):
+        return super().bound(particles) + tf.zeros(particles.z.shape[:1], particles.z.dtype)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "names"),
+    [
+        (Numeric, TRACED),
+        (KnownBatch, {"unknown batch size"}),
+        (WakeSleep, set()),
+    ],
+)
+def test_what_cannot_be_traced_is_found(estimator, names, monkeypatch):
+    only(monkeypatch, TRACED)
+    assert {each.name for each in check_estimator(estimator).failures} == names
+
+
+class AtLeastTwo(IWAE):
+    def __init__(self, samples):
+        super().__init__(samples)
+        if samples < 2:
+            raise ConfigError(f"samples={samples}: must be at least 2.")
+
+
+def test_an_estimator_may_refuse_one_sample(monkeypatch):
+    only(monkeypatch, {"expectation", "one sample"})
+    report = check_estimator(AtLeastTwo, samples=3)
+    assert report
+    assert report["one sample"].meaning == "It refuses samples=1: samples=1: must be at least 2."
+
+
+def test_a_group_without_an_objective_is_not_checked_against_one(quick):
+    report = check_estimator(ReweightedWakeSleep)
+    assert report
+    for name in ("gradient for φ", "differences by φ"):
+        assert report[name] == Check(name, None, "Not promised: it states no objective for φ.")
+    assert report["gradient for θ"].passed
+
+
+def test_the_model_is_what_it_is_said_to_be():
+    kernel, bias = weights_at(EXACT)["generative"]
+    oracle = reference.LinearGaussian(kernel[0].T, bias[0], SD)
+    x = data(4)
+    np.testing.assert_allclose(log_marginal(x), [oracle.log_marginal(each) for each in x], rtol=1e-12)
+    with precision("float64"):
+        bench = Bench(IWAE, {})
+        q = bench.trial(EXACT).particles().posterior.distribution
+        particles = bench.trial(OFF).particles()
+    for each, mean, variance in zip(x, q.mean()[:, 0], q.variance()[:, 0], strict=True):
+        expected = oracle.posterior(each)
+        np.testing.assert_allclose(mean, expected[0], rtol=1e-9)
+        np.testing.assert_allclose(np.diag(variance), expected[1], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(particles.posterior.log_prob(particles.z), particles.log_posterior, rtol=1e-9)
+    np.testing.assert_allclose(particles.prior.distribution.log_prob(particles.z), particles.log_prior, rtol=1e-9)
+
+
+@pytest.mark.parametrize("group", ["generative", "inference"])
+def test_gradients_by_each_datums_own_weights_add_up_to_that_of_the_shared_ones(group):
+    with precision("float64"):
+        trial = Bench(IWAE, {}).trial(NEAR)
+        (shared,), (own,) = (gradients.gradients(each, gradients.objective(each)) for each in (trial, trial.copies()))
+    np.testing.assert_allclose(own[group].sum(axis=0), shared[group][0], rtol=1e-9, atol=1e-12)
+
+
+def test_a_right_estimator_fails_as_seldom_as_is_said(monkeypatch):
+    monkeypatch.setattr(expectation, "FALSE_ALARM", 0.05)
+    rng, trials = np.random.default_rng(0), 2000
+    for sides in (1, 2):
+        found = [expectation.worst_mean(rng.standard_normal((60, 10)), 0.0, 1, sides) for _ in range(trials)]
+        alarms = np.mean([expectation.ratio(each) > 1 for each in found])
+        assert abs(alarms - 0.05) < 4 * np.sqrt(0.05 * 0.95 / trials)
+    assert expectation.ratio(expectation.worst_mean(np.full((9, 2), np.nan), 0.0, 1)) == np.inf
+
+
+def test_the_precision_of_keras_is_left_as_it_was(monkeypatch):
+    only(monkeypatch, {"order of data"})
+    check_estimator(IWAE)
+    assert keras.config.floatx() == keras.config.dtype_policy().name == "float32"
+
+
+def test_a_report_is_a_table():
+    found = (Check("one", True, "Good.", 0.5, 1), Check("two", False, "Bad [B].", 2, 1), Check("three", None, "No."))
+    report = Report("Mine(samples=5)", "lower", found, 1.0)
+    assert not report.passed
+    assert report.failures == found[1:2]
+    lines = str(report).splitlines()
+    assert lines[0].rstrip() == "Mine(samples=5), kind lower"
+    assert [line.split() for line in lines[4:7]] == [
+        ["one", "0.5", "1", "passed", "Good."],
+        ["two", "2", "1", "failed", "Bad", "[B]."],
+        ["three", "–", "No."],
+    ]
+    assert Report("Mine()", "lower", found[::2], 1.0)
+
+
+def test_the_module_is_there_after_import_vi():
+    assert vi.testing.check_estimator is check_estimator
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["nothing.here"], "vi-check: nothing.here: there is no module nothing."),
+        (["vi.estimators.IWEA"], "vi-check: vi.estimators.IWEA: vi.estimators has no IWEA; did you mean IWAE?"),
+        (["vi.types.Draws"], "vi-check: Draws(samples=5): TypeError: Draws.__new__() got an unexpected keyword"),
+        (["builtins.dict"], "vi-check: dict: gives a dict, but must give a vi.estimators.Estimator."),
+        (["vi.estimators.IWAE", "power=2"], "vi-check: IWAE(samples=5, power=2): TypeError: "),
+        (["vi.estimators.IWAE", "samples=0"], "vi-check: samples=0: must be a whole number above 0."),
+        (["vi.estimators.IWAE", "samples=1,5"], "vi-check: samples=1,5: must be KEY=VALUE, with one value."),
+        (["vi.estimators.IWAE", "samples"], "vi-check: samples: is not of the form KEY=VALUE;"),
+        (["--fast"], "vi-check: "),
+        ([], "vi-check: the following arguments are required: my_module.MyEstimator"),
+    ],
+)
+def test_a_wrong_command_is_one_sentence_and_exit_code_2(words, sentence, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        check.main(words)
+    said = capsys.readouterr().err
+    assert said.startswith(sentence)
+    assert said.count("\n") == 1
+
+
+def test_the_command_prints_the_table_and_exits_with_0_or_1(monkeypatch, capsys):
+    only(monkeypatch, {"gradient for φ"})
+    for words, code in ((["samples=3"], "0"), (["importance_weighted=true"], "1")):
+        with pytest.raises(SystemExit, match=code):
+            check.main(["vi.estimators.StickingTheLanding", *words])
+    out = capsys.readouterr().out
+    assert "StickingTheLanding(samples=3), kind lower" in out
+    assert "StickingTheLanding(samples=5, importance_weighted=True), kind lower" in out
+
+
+@pytest.mark.slow
+def test_the_command_takes_a_class_from_the_current_directory_and_prints_nothing_else(tmp_path):
+    (tmp_path / "my_module.py").write_text("from vi.estimators import IWAE\nclass Mine(IWAE):\n    pass\n")
+    command = [sys.executable, "-P", "-c", "from vi.check import main; main()", "my_module.Mine"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ, timeout=300)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "17 passed, 0 failed, 1 not checked" in result.stdout

@@ -1,0 +1,36 @@
+"""TensorFlow without what its libraries print."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+
+
+def import_tensorflow(threads: int = 0) -> None:
+    """Imports TensorFlow, and sets how many threads an operation may use; 0 leaves that to TensorFlow."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _quiet_import():
+        import tensorflow as tf
+
+        with contextlib.suppress(RuntimeError):  # a worker's second job finds it set
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def _quiet_import() -> Iterator[None]:
+    """Keeps what TensorFlow's libraries print while they load from the terminal, unless loading fails."""
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as buffer:
+        os.dup2(buffer.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            buffer.seek(0)
+            os.write(saved, buffer.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,10 @@
+"""The proof of an estimator: `check_estimator(MyEstimator)` holds a class to everything that it promises.
+
+It runs the estimator on a linear-Gaussian model, whose log p(x) and true posterior are known, with q at the true
+posterior, near it and off it. `vi-check my_module.MyEstimator` is the same as a command.
+"""
+
+from vi.testing.checks import check_estimator
+from vi.testing.report import Check, Report
+
+__all__ = ["Check", "Report", "check_estimator"]

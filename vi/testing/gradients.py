@@ -1,0 +1,191 @@
+"""Whether the losses of an estimator follow the gradient of its objective, for each parameter group."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from vi.estimators import Estimator
+from vi.testing.bench import ROUNDING, STEP, Bench, Trial
+from vi.testing.expectation import REPEATS, ratio, worst_mean
+from vi.testing.linear_gaussian import NEAR, OFF
+from vi.testing.report import Check, within
+from vi.types import Losses, Particles
+
+LETTERS = {"generative": "θ", "inference": "φ"}
+NAMES = {group: f"gradient for {letter}" for group, letter in LETTERS.items()}
+BETA = 0.5
+DISTANCE = 1e-5
+"""Of a finite difference: its error is of the order of the square of it."""
+
+
+def gradients(trial: Trial, *values: Callable[[Particles], Losses], beta: float = 1.0) -> list[dict[str, Any]]:
+    """Of several losses of the same particles, the gradient by θ and φ for each datum, `[N, parameters]` by group.
+
+    It is None where there is no loss for the group.
+    """
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(trial.weights)
+        particles = trial.particles(beta)
+        found = [value(particles)._asdict() for value in values]
+    zero = tf.UnconnectedGradients.ZERO
+
+    def taken(loss: tf.Tensor | None, weights: list[Any]) -> np.ndarray | None:
+        each = None if loss is None else tape.gradient(loss, weights, unconnected_gradients=zero)
+        return None if each is None else np.concatenate([np.reshape(g, [len(g), -1]) for g in each], axis=1)
+
+    return [{group: taken(losses[group], weights) for group, weights in trial.weights.items()} for losses in found]
+
+
+def losses(trial: Trial) -> Callable[[Particles], Losses]:
+    """What is differentiated, as a function of particles."""
+    return lambda particles: trial.estimator.losses(particles, tf.constant(STEP))
+
+
+def objective(trial: Trial) -> Callable[[Particles], Losses]:
+    """What the groups descend in expectation, as a function of particles."""
+    return lambda particles: trial.estimator.objective(particles, tf.constant(STEP))
+
+
+def target(estimator: Estimator) -> str:
+    """The objective in words."""
+    own = type(estimator).objective is not Estimator.objective
+    return "of its own objective" if own else "of its bound"
+
+
+def _worst(bench: Bench, group: str, beta: float) -> tuple[float, float] | None:
+    """The worst mean over noises of the gradient of the losses less that of the objective, from the same noises."""
+    found = []
+    for place in (OFF, NEAR):
+        if (place, beta) not in bench.kept:
+            trial = bench.trial(place, repeats=REPEATS).copies()
+            bench.kept[place, beta] = gradients(trial, losses(trial), objective(trial), beta=beta)
+        taken, expected = (each[group] for each in bench.kept[place, beta])
+        if expected is None:
+            return None
+        batches = [REPEATS, bench.size, -1]
+        excess = np.reshape(taken - expected, batches).mean(axis=1)
+        rounding = ROUNDING * (1 + np.abs(np.reshape(expected, batches)).mean(axis=(0, 1)))
+        found.append(worst_mean(excess, rounding, tests=2 if beta == 1 else 4))
+    return max(found, key=ratio)
+
+
+def follows(name: str, bench: Bench, group: str) -> Check:
+    """The mean over noises of the gradient of the losses is that of the objective."""
+    letter, worst = LETTERS[group], _worst(bench, group, 1.0)
+    if worst is None:
+        return Check(name, None, f"Not promised: it states no objective for {letter}.")
+    return within(
+        name,
+        *worst,
+        f"On average {letter} follows the gradient {target(bench.example)} (nats; the worst of its entries).",
+        lambda: f"On average {letter} does not follow the gradient {target(bench.example)}: {_why(bench, group)}",
+    )
+
+
+def follows_beta(name: str, bench: Bench) -> Check:
+    """The same with β, for both groups."""
+    if any(bench.done[plain].passed is False for plain in NAMES.values()):
+        return Check(name, None, "Not checked: it does not follow its objective without β.")
+    found = {LETTERS[group]: worst for group in LETTERS if (worst := _worst(bench, group, BETA))}
+    failed = " and ".join(letter for letter, worst in found.items() if not ratio(worst) <= 1)
+    return within(
+        name,
+        *max(found.values(), key=ratio),
+        f"So they do where β = {BETA} weighs the KL.",
+        f"With β = {BETA}, {failed} does not follow the weighted objective: losses must use particles.tempered(), or "
+        "weigh by particles.kl_weight.",
+    )
+
+
+def _why(bench: Bench, group: str) -> str:
+    """What losses that follow another gradient probably do: known mistakes are compared with them."""
+    trial = bench.trial(OFF, repeats=10).copies()
+    taken, *known = gradients(trial, losses(trial), *(mistake for mistake, _ in MISTAKES))
+    for each, (_, sentence) in zip(known, MISTAKES, strict=True):
+        if np.allclose(taken[group], each[group], rtol=1e-6, atol=1e-9):
+            return f"{sentence}."
+    return (
+        "are the weights that multiply a gradient stopped (tf.stop_gradient), does each group have its own loss, and "
+        "is log q(z|x) taken at tf.stop_gradient(z) where its score is meant?"
+    )
+
+
+def _surrogate(power: int, stopped: bool, detached: bool) -> Callable[[Particles], Losses]:
+    """−Σ w̃ⁿ log w for both groups."""
+
+    def value(particles: Particles) -> Losses:
+        log_weight = (particles.stopped() if stopped else particles).log_weight
+        weight = tf.nn.softmax(log_weight, axis=1) ** power
+        loss = -tf.reduce_sum((tf.stop_gradient(weight) if detached else weight) * log_weight, axis=1)
+        return Losses(loss, loss)
+
+    return value
+
+
+MISTAKES = [
+    *(
+        (_surrogate(power, stopped, False), f"its weights {w} are not stopped, but need tf.stop_gradient")
+        for power, w in ((1, "w̃"), (2, "w̃²"))
+        for stopped in (True, False)
+    ),
+    (_surrogate(2, True, True), "it follows Σ w̃² ∇ log w, with φ's weights w̃² of DReG, where w̃ belongs"),
+    (_surrogate(2, False, True), "it follows Σ w̃² ∇ log w, with φ's weights w̃² of DReG, where w̃ belongs"),
+    (
+        _surrogate(1, True, True),
+        "it follows Σ w̃ ∇ log w at stopped log q(z|x), but in a mean of weights the score does not vanish; the weights "
+        "of DReG for φ are w̃²",
+    ),
+]
+"""Gradients that are taken for that of an importance-weighted bound, and what is wrong with each."""
+
+
+def differences(name: str, bench: Bench, group: str) -> Check:
+    """The gradient of the objective is that of its value, by finite differences with the same noise."""
+    letter = LETTERS[group]
+    trial = bench.trial(OFF, repeats=8).copies()
+    taken = gradients(trial, objective(trial))[0][group]
+    if taken is None:
+        return Check(name, None, f"Not promised: it states no objective for {letter}.")
+
+    def total(direction: list[np.ndarray], distance: float) -> float:
+        moved = trial.moved(group, direction, distance)
+        return float(tf.reduce_sum(getattr(objective(moved)(moved.particles()), group)))
+
+    rng, errors = np.random.default_rng(3), []
+    for _ in range(2):
+        direction = [rng.standard_normal(w.shape) for w in trial.weights[group]]
+        flat = np.concatenate([np.reshape(d, [len(d), -1]) for d in direction], axis=1)
+        slope = (total(direction, DISTANCE) - total(direction, -DISTANCE)) / (2 * DISTANCE)
+        errors.append(abs(slope - np.sum(flat * taken)))
+    return within(
+        name,
+        max(errors) / max(float(np.linalg.norm(taken)), 1e-3),
+        1e-5,
+        f"That gradient by {letter} is the one of finite differences (relative).",
+        f"That gradient by {letter} is not the one of finite differences: a tf.stop_gradient, or an operation without "
+        "a gradient, stands in `bound` or `objective`; it belongs in `losses`.",
+    )
+
+
+def _shifted(particles: Particles, offsets: np.ndarray) -> Particles:
+    """The particles with `offsets` `[S]` added to their log weights."""
+    shift = tf.constant(offsets, particles.log_likelihood.dtype)
+    return dataclasses.replace(particles, log_likelihood=particles.log_likelihood + shift)
+
+
+def finite(trial: Trial, offsets: np.ndarray) -> list[str]:
+    """The groups whose objective is a finite number with these offsets: only its gradient can be."""
+    values = objective(trial)(_shifted(trial.particles(), offsets))._asdict()
+    return [group for group in LETTERS if values[group] is None or np.all(np.isfinite(values[group]))]
+
+
+def at_extremes(trial: Trial, offsets: np.ndarray, groups: list[str]) -> dict[str, Any]:
+    """The bound, and the gradient of the loss of each of some groups, with these offsets."""
+    (taken,) = gradients(trial, lambda particles: losses(trial)(_shifted(particles, offsets)))
+    bound = trial.estimator.bound(_shifted(trial.particles(), offsets))
+    return {"the bound": bound, **{f"the gradient for {LETTERS[group]}": taken[group] for group in groups}}

@@ -1,0 +1,139 @@
+"""A model of which everything is known, z ~ N(0, I) and x|z ~ N(Wz + b, σ² I), with q where one wants it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+from vi.likelihoods import Gaussian
+from vi.model import LatentVariableModel
+from vi.posteriors import Posterior
+from vi.priors import StandardNormal
+
+DIM, LATENTS, SD = 6, 3, 0.7
+"""D, L and σ."""
+
+
+class Place(NamedTuple):
+    """Where q(z|x) is: the true posterior, moved by so many of its standard deviations, and widened by a factor."""
+
+    name: str
+    shift: float
+    widening: float
+
+
+OFF, NEAR, EXACT = (
+    Place("off the true posterior", 0.8, 1.3),
+    Place("near the true posterior", 0.3, 1.15),
+    Place("at the true posterior", 0, 1),
+)
+
+
+class Affine:
+    """The map Wᵀ· + b, with weights that all data share, `[1, in, out]`, or with each datum's own, `[B, in, out]`.
+
+    It takes n rows for each datum, `[B · n, in]`. Weights of each datum's own give the gradient of each datum's value
+    in one backward pass.
+    """
+
+    variables = trainable_variables = ()
+
+    def __init__(self, kernel: tf.Tensor, bias: tf.Tensor):
+        self.kernel, self.bias = kernel, bias
+
+    def __call__(self, rows: tf.Tensor) -> tf.Tensor:
+        """The outputs of the rows, `[B · n, out]`."""
+        inputs, outputs = self.kernel.shape[1:]
+        by_datum = tf.reshape(rows, [self.kernel.shape[0], -1, inputs])
+        return tf.reshape(by_datum @ self.kernel + self.bias[:, None], [-1, outputs])
+
+
+class GivenGaussian(Posterior):
+    """N(μ, diag σ²) of features μ and log σ; written out, which is several times faster where nothing is compiled."""
+
+    def parameters(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The features as they are, `[B, 1, L]` each."""
+        loc, log_sd = tf.split(features[:, None], 2, axis=-1)
+        return {"loc": loc, "scale": tf.exp(log_sd)}
+
+    def distribution(self, **parameters: tf.Tensor) -> tfd.Distribution:
+        """L independent Gaussians."""
+        return tfd.Independent(tfd.Normal(**parameters), 1)
+
+    def push(self, q: tfd.Distribution, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """μ + σ ε, and its log density."""
+        loc, sd = q.distribution.loc, q.distribution.scale
+        return loc + sd * eps, log_standard_normal(eps) - tf.reduce_sum(tf.math.log(sd), axis=-1)
+
+    def marginals(self, q: tfd.Distribution) -> tfd.Distribution:
+        """Those Gaussians."""
+        return q.distribution
+
+
+class PlainNormal(StandardNormal):
+    """N(0, I), whose `log_prob` is written out too."""
+
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        """log N(z; 0, I), `[B, S]`."""
+        return log_standard_normal(z)
+
+
+def log_standard_normal(z: tf.Tensor) -> tf.Tensor:
+    """log N(z; 0, I) over the last axis."""
+    return -0.5 * (tf.reduce_sum(z**2, axis=-1) + z.shape[-1] * math.log(2 * math.pi))
+
+
+@contextlib.contextmanager
+def precision(dtype: str) -> Iterator[None]:
+    """Within it, Keras makes everything in this dtype."""
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+
+
+def weights_at(place: Place) -> dict[str, list[np.ndarray]]:
+    """θ and φ by group, `[1, ...]` each; W has orthogonal columns, so the true posterior is a diagonal Gaussian."""
+    rng = np.random.default_rng(0)
+    columns = np.linalg.qr(rng.standard_normal((DIM, LATENTS)))[0] * [0.5, 1.0, 1.5]  # W
+    bias = 0.3 * rng.standard_normal(DIM)
+    sd = 1 / np.sqrt(1 + np.sum(columns**2, axis=0) / SD**2)  # of the true posterior
+    gain = columns * sd**2 / SD**2  # its mean is gainᵀ (x − b)
+    encoder = np.concatenate([gain, np.zeros_like(gain)], axis=1)
+    features = np.concatenate([place.shift * sd - bias @ gain, np.log(place.widening * sd)])
+    return {"generative": [columns.T[None], bias[None]], "inference": [encoder[None], features[None]]}
+
+
+def data(size: int) -> np.ndarray:
+    """Data drawn from the model, `[size, D]`."""
+    kernel, bias = weights_at(EXACT)["generative"]
+    rng = np.random.default_rng(1)
+    return rng.standard_normal((size, LATENTS)) @ kernel[0] + bias + SD * rng.standard_normal((size, DIM))
+
+
+def log_marginal(x: np.ndarray) -> np.ndarray:
+    """log p(x) of data `[B, D]`, which are N(b, W Wᵀ + σ² I)."""
+    kernel, bias = weights_at(EXACT)["generative"]
+    covariance = kernel[0].T @ kernel[0] + SD**2 * np.eye(DIM)
+    square = np.sum((x - bias) * np.linalg.solve(covariance, (x - bias).T).T, axis=1)
+    return -0.5 * (square + np.linalg.slogdet(2 * np.pi * covariance)[1])
+
+
+def make_model() -> LatentVariableModel:
+    """The model in the precision of now; each `Trial` sets its weights."""
+    decoder, encoder = (
+        Affine(*(tf.constant(w, keras.config.floatx()) for w in group)) for group in weights_at(EXACT).values()
+    )
+    prior, likelihood = PlainNormal(LATENTS), Gaussian((DIM,), sd=SD)
+    return LatentVariableModel(encoder, GivenGaussian(LATENTS), decoder, likelihood, prior)
