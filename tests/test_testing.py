@@ -273,6 +273,20 @@ class AtLeastTwo(IWAE):
             raise ConfigError(f"samples={samples}: must be at least 2.")
 
 
+class Typo(Estimator):
+    def bound(self, particles):
+        return particles.nothing
+
+
+def test_an_error_within_the_estimator_is_a_failed_check_that_says_where():
+    report = check_estimator(Typo)
+    (failure,) = report.failures
+    line = Typo.bound.__code__.co_firstlineno + 1
+    error = "AttributeError: 'Particles' object has no attribute 'nothing'"
+    assert (failure.name, failure.meaning) == ("shape", f"{error} (test_testing.py, line {line})")
+    assert {each.meaning for each in report.checks[1:]} == {"Not checked: see shape."}
+
+
 def test_an_estimator_may_refuse_one_sample(monkeypatch):
     only(monkeypatch, {"expectation", "one sample"})
     report = check_estimator(AtLeastTwo, samples=3)
