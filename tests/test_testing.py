@@ -182,7 +182,11 @@ FIVE = [
     (SquaredForBoth, {"gradient for θ"}, "it follows Σ w̃² ∇ log w, with φ's weights w̃² of DReG, where w̃ belongs"),
     (AnalyticKLInside, {"expectation"}, "a closed-form KL stands inside the importance weights"),
     (MeanBeforeTheLog, {"expectation"}, "the mean over samples is taken too early, of outputs or likelihoods before"),
-    (SwappedAxes, {"shape"}, "are the axes of data and samples swapped?"),
+    (
+        SwappedAxes,
+        {"shape"},
+        "for B = 4 data and 5 samples each: reduce over the samples, axis=1; are the axes of data",
+    ),
 ]
 MORE = [
     (WeighedBound, {"β"}, "it must not use particles.kl_weight"),
@@ -206,6 +210,7 @@ MORE = [
 def assert_fails(report, names, sentence):
     assert not report
     assert {each.name for each in report.failures} == names
+    assert not any("tf.Tensor" in each.meaning for each in report.failures)
     assert any(sentence in each.meaning for each in report.failures), report
     with pytest.raises(AssertionError, match="failed"):
         report.raise_if_failed()

@@ -80,7 +80,7 @@ def _shape(name: str, bench: Bench) -> Check:
     values = {"bound": bound, "the loss for θ": losses.generative, "the loss for φ": losses.inference}
     if losses.auxiliary is not None:
         values["the loss for ψ"] = losses.auxiliary
-    wrong = [f"{what} has shape {tuple(tf.shape(v))}" for what, v in values.items() if tf.shape(v) != (bench.size,)]
+    wrong = [f"{what} has shape {np.shape(v)}" for what, v in values.items() if np.shape(v) != (bench.size,)]
     return within(
         name,
         len(wrong),
