@@ -180,7 +180,11 @@ FIVE = [
     (SquaredForBoth, {"gradient for θ"}, "it follows Σ w̃² ∇ log w, with φ's weights w̃² of DReG, where w̃ belongs"),
     (AnalyticKLInside, {"expectation"}, "a closed-form KL stands inside the importance weights"),
     (MeanBeforeTheLog, {"expectation"}, "the mean over samples is taken too early, of outputs or likelihoods before"),
-    (SwappedAxes, {"shape"}, "are the axes of data and samples swapped?"),
+    (
+        SwappedAxes,
+        {"shape"},
+        "for B = 4 data and 5 samples each: reduce over the samples, axis=1; are the axes of data",
+    ),
 ]
 
 
@@ -235,6 +239,7 @@ MORE = [
 def assert_fails(report, names, sentence):
     assert not report
     assert {each.name for each in report.failures} == names
+    assert not any("tf.Tensor" in each.meaning for each in report.failures)
     assert any(sentence in each.meaning for each in report.failures), report
     with pytest.raises(AssertionError, match="failed"):
         report.raise_if_failed()
@@ -306,6 +311,20 @@ class AtLeastTwo(IWAE):
         super().__init__(samples)
         if samples < 2:
             raise ConfigError(f"samples={samples}: must be at least 2.")
+
+
+class Typo(Estimator):
+    def bound(self, particles):
+        return particles.nothing
+
+
+def test_an_error_within_the_estimator_is_a_failed_check_that_says_where():
+    report = check_estimator(Typo)
+    (failure,) = report.failures
+    line = Typo.bound.__code__.co_firstlineno + 1
+    error = "AttributeError: 'Particles' object has no attribute 'nothing'"
+    assert (failure.name, failure.meaning) == ("shape", f"{error} (test_testing.py, line {line})")
+    assert {each.meaning for each in report.checks[1:]} == {"Not checked: see shape."}
 
 
 def test_an_estimator_may_refuse_one_sample(monkeypatch):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 import time
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,7 +56,14 @@ def _run(name: str, check: Callable[[str, Bench], Check], bench: Bench) -> Check
     try:
         return check(name, bench)
     except Exception as error:
-        return Check(name, False, f"{type(error).__name__}: {first_line(error)}")
+        return Check(name, False, f"{type(error).__name__}: {first_line(error)}{_where(error, bench)}")
+
+
+def _where(error: Exception, bench: Bench) -> str:
+    """The line of the estimator's own file at which an error was raised, if it was there."""
+    file = getattr(sys.modules[type(bench.example).__module__], "__file__", None)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
+    return f" ({Path(str(file)).name}, line {lines[-1]})" if lines else ""
 
 
 def _given(losses: Losses) -> list[tf.Tensor]:
@@ -70,7 +80,7 @@ def _shape(name: str, bench: Bench) -> Check:
     values = {"bound": bound, "the loss for θ": losses.generative, "the loss for φ": losses.inference}
     if losses.auxiliary is not None:
         values["the loss for ψ"] = losses.auxiliary
-    wrong = [f"{what} has shape {tuple(tf.shape(v))}" for what, v in values.items() if tf.shape(v) != (bench.size,)]
+    wrong = [f"{what} has shape {np.shape(v)}" for what, v in values.items() if np.shape(v) != (bench.size,)]
     return within(
         name,
         len(wrong),
