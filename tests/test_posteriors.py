@@ -10,6 +10,7 @@ from vi import random
 from vi.errors import ConfigError
 from vi.posteriors import Bernoulli, Categorical, Deterministic, DiagonalGaussian, FullCovarianceGaussian, LocationScale
 from vi.priors import Density, StandardNormal
+from vi.relaxations import BinaryConcrete, GumbelSoftmax
 
 FAMILIES = {
     "log_variance": lambda: DiagonalGaussian(models.L),
@@ -20,6 +21,8 @@ ALL = FAMILIES | {
     "location_scale": lambda: LocationScale(models.L, base="laplace", base_scale=0.5),
     "bernoulli": lambda: Bernoulli(models.L),
     "categorical": lambda: Categorical(models.L, categories=3),
+    "binary_concrete": lambda: BinaryConcrete(models.L),
+    "gumbel_softmax": lambda: GumbelSoftmax(models.L, categories=3),
 }
 BASES = {
     "normal": scipy.stats.norm,

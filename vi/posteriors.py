@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import keras
 import tensorflow as tf
@@ -23,7 +23,8 @@ class Posterior(keras.Layer, abc.ABC):
     """A family of approximate posteriors; `posterior(features [B, F])` is q(z|x) for B data.
 
     A subclass owns its head, the layers from features to parameters, and writes `parameters` and
-    `distribution`. It may replace `reparameterized`, `discrete`, `noise`, `push` and `marginals`, and nothing else.
+    `distribution`. It may replace `reparameterized`, `discrete`, `noise`, `push` and `marginals`, and
+    `__call__` where q(z|x) is another one in training, and nothing else.
 
     Args:
         latent_dim: L.
@@ -40,8 +41,11 @@ class Posterior(keras.Layer, abc.ABC):
         super().__init__()
         self.latent_dim = latent_dim
 
-    def __call__(self, features: tf.Tensor) -> ConditionalPosterior:
-        """q(z|x) given the features of x, `[B, F]`."""
+    def __call__(self, features: tf.Tensor, step: tf.Tensor | None = None) -> ConditionalPosterior:
+        """q(z|x) given the features of x, `[B, F]`; by default the same at every step of training and outside it.
+
+        `step` is the number of the training step, None outside training.
+        """
         return ConditionalPosterior(self, self.parameters(features))
 
     @abc.abstractmethod
@@ -146,7 +150,16 @@ class ConditionalPosterior:
 
     def stopped(self) -> ConditionalPosterior:
         """The same q(z|x) whose weights and features pass no gradient to φ; z still does."""
-        return ConditionalPosterior(self.family, tf.nest.map_structure(tf.stop_gradient, self.parameters), True)
+        parameters = tf.nest.map_structure(tf.stop_gradient, self.parameters)
+        return dataclasses.replace(self, parameters=parameters, weights_stopped=True)
+
+    def code(self, z: tf.Tensor) -> tf.Tensor:
+        """What the decoder sees of samples z, both `[B, S, L]`: z itself, but where samples are relaxed."""
+        return z
+
+    def against(self, prior: Any) -> Any:
+        """What the samples' log p(z) is of: the prior itself, but where samples are relaxed."""
+        return prior
 
     def _weights(self) -> contextlib.AbstractContextManager:
         """Within it, weights that `distribution` or `push` read, of a flow say, pass no gradient if stopped."""
@@ -359,6 +372,7 @@ class Categorical(Posterior):
 
     def __init__(self, latent_dim: int, categories: int):
         super().__init__(latent_dim)
+        self.categories = categories
         self.shape = (discrete.count_variables("posterior", latent_dim, categories), categories)
         self.head = keras.layers.Dense(latent_dim)
 
