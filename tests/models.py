@@ -151,7 +151,7 @@ def sampled_gradients(model, estimator, x, repeats, kl_weight=1.0):
     def once(step):
         noise = model.noise(estimator.draws, tf.range(x.shape[0]), random.seed(3, "train"), step)
         with tf.GradientTape(persistent=True) as tape:
-            losses = estimator.losses(model.particles(x, noise, kl_weight), step)
+            losses = estimator.losses(model.particles(x, noise, kl_weight, step), step)
             means = [tf.reduce_mean(losses.generative), tf.reduce_mean(losses.inference)]
         zero = tf.UnconnectedGradients.ZERO
         return [

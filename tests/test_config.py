@@ -34,6 +34,8 @@ NEEDS = {
     "decoder=none": ["likelihood=none"],
     "experiment=target_density": DENSITY,
     "posterior=deterministic": ["estimator=reconstruction"],
+    "posterior=binary_concrete": ["prior=bernoulli"],
+    "posterior=gumbel_softmax": ["prior=categorical", "posterior.categories=2"],
     "posterior=location_scale": ["estimator=monte_carlo_kl"],
     "posterior=bernoulli": ["prior=bernoulli", "estimator=score_function"],
     "posterior=categorical": ["prior=categorical", "posterior.categories=2", "estimator=score_function"],

@@ -8,7 +8,16 @@ import tensorflow as tf
 from tests import models, reference
 from vi import random
 from vi.errors import ConfigError
-from vi.posteriors import Bernoulli, Categorical, Deterministic, DiagonalGaussian, FullCovarianceGaussian, LocationScale
+from vi.posteriors import (
+    Bernoulli,
+    BinaryConcrete,
+    Categorical,
+    Deterministic,
+    DiagonalGaussian,
+    FullCovarianceGaussian,
+    GumbelSoftmax,
+    LocationScale,
+)
 from vi.priors import Density, StandardNormal
 
 FAMILIES = {
@@ -20,6 +29,8 @@ ALL = FAMILIES | {
     "location_scale": lambda: LocationScale(models.L, base="laplace", base_scale=0.5),
     "bernoulli": lambda: Bernoulli(models.L),
     "categorical": lambda: Categorical(models.L, categories=3),
+    "binary_concrete": lambda: BinaryConcrete(models.L),
+    "gumbel_softmax": lambda: GumbelSoftmax(models.L, categories=3),
 }
 BASES = {
     "normal": scipy.stats.norm,

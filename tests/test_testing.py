@@ -27,7 +27,7 @@ ARGUMENTS = {
     "PIWAE": {"outer": 2},
     "MonteCarloKL": {"divergence_samples": 2},
 }
-LIBRARY = sorted(concrete(Estimator, "vi.estimators"), key=lambda each: each.__name__)
+LIBRARY = sorted(concrete(Estimator), key=lambda each: each.__name__)
 TRACED = {"compiled", "unknown batch size"}
 
 

@@ -52,12 +52,17 @@ class LatentVariableModel:
             )
 
     def _require_one_kind(self) -> None:
-        """Raises ConfigError where one of q(z|x) and p(z) is a density and the other a mass."""
+        """Raises ConfigError where one of q(z|x) and p(z) is a density and the other a mass, or of other variables."""
         if self.posterior.discrete != self.prior.discrete:
             kinds = ["continuous", "discrete"]
             raise ConfigError(
                 f"the posterior {type(self.posterior).__name__} is {kinds[self.posterior.discrete]}, but the prior "
                 f"{type(self.prior).__name__} is {kinds[self.prior.discrete]}; give a prior of the same kind."
+            )
+        categories = [part.categories for part in (self.posterior, self.prior) if hasattr(part, "categories")]
+        if len(set(categories)) > 1:
+            raise ConfigError(
+                f"posterior.categories={categories[0]} and prior.categories={categories[1]}: must be the same."
             )
 
     def noise(self, draws: Draws, index: tf.Tensor, seed: tf.Tensor, step: int | tf.Tensor) -> Noise:
@@ -85,19 +90,25 @@ class LatentVariableModel:
             dream=dream if draws.dream else None,
         )
 
-    def particles(self, x: tf.Tensor, noise: Noise, kl_weight: float | tf.Tensor = 1.0) -> Particles:
-        """Samples of q(z|x) with their log densities, for x `[B, *event]`; deterministic in the noise."""
-        posterior = self.encode(x)
+    def particles(
+        self, x: tf.Tensor, noise: Noise, kl_weight: float | tf.Tensor = 1.0, step: tf.Tensor | None = None
+    ) -> Particles:
+        """Samples of q(z|x) with their log densities, for x `[B, *event]`; deterministic in the noise.
+
+        `step` is the number of the training step, None outside training: relaxed posteriors have hard samples then.
+        """
+        posterior = self.encode(x, step)
+        prior = posterior.against(self.prior)
         z, log_posterior = posterior.sample(noise.posterior)  # [B, S, L], [B, S]
         x = x[:, None]  # [B, 1, *event]
         return Particles(
             x=x,
             noise=noise,
             posterior=posterior,
-            prior=self.prior,
+            prior=prior,
             z=z,
-            log_likelihood=self.decode(z).log_prob(x),
-            log_prior=self.prior.log_prob(z),
+            log_likelihood=self.decode(posterior.code(z)).log_prob(x),
+            log_prior=prior.log_prob(z),
             log_posterior=log_posterior,
             kl_weight=kl_weight,
             dream=None if noise.dream is None else self._dream(noise.dream),
@@ -137,9 +148,9 @@ class LatentVariableModel:
         parts = (self.encoder, self.posterior, self.decoder, self.likelihood, self.prior)
         return [v for part in parts for v in part.variables]
 
-    def encode(self, x: tf.Tensor) -> ConditionalPosterior:
-        """q(z|x) for x `[B, *event]`: `encode(x).mean()` is `[B, L]`."""
-        return self.posterior(self.encoder(x))
+    def encode(self, x: tf.Tensor, step: tf.Tensor | None = None) -> ConditionalPosterior:
+        """q(z|x) for x `[B, *event]`: `encode(x).mean()` is `[B, L]`; at a step of training, or outside it."""
+        return self.posterior(self.encoder(x), step)
 
     def decode(self, z: tf.Tensor) -> ConditionalLikelihood:
         """p(x|z) for z `[..., L]`: `decode(z).mean()` is `[..., *event]`."""

@@ -64,7 +64,7 @@ class _Pictures:
 
     def choose(self) -> dict[str, Picture]:
         """Those that make sense, by name."""
-        likelihood, flat = self.model.likelihood, self.model.prior.latent_dim == 2
+        likelihood, flat = self.model.likelihood, self.model.prior.latent_dim == 2 and not self.model.prior.discrete
         if likelihood.support == "none":
             return {"density": self.density} if flat else {}
         images, stochastic = _is_image(likelihood.event_shape), self._stochastic()
@@ -154,7 +154,7 @@ class _Pictures:
     def _stochastic(self) -> bool:
         """Whether q(z|x) is more than a point."""
         x = tf.zeros([1, *self.model.likelihood.event_shape], self.model.posterior.compute_dtype)
-        z = self._sample_posterior(x, 2)[0].numpy()
+        z = self._sample_posterior(x, 100)[0].numpy()  # two samples of a few bits may well be the same
         return bool(np.ptp(z, axis=0).any())
 
 

@@ -156,6 +156,7 @@ class Categorical(Prior):
 
     def __init__(self, latent_dim: int, categories: int):
         super().__init__(latent_dim)
+        self.categories = categories
         self.shape = (discrete.count_variables("prior", latent_dim, categories), categories)
 
     @property

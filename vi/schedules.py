@@ -30,3 +30,24 @@ class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {"period": self.period, "cycles": self.cycles, "rise": self.rise, "end": self.end}
+
+
+class Annealing(keras.optimizers.schedules.LearningRateSchedule):
+    """The temperature max(minimum, exp(−rate · step)) of Jang et al. (2017, section 4), which no schedule of Keras is.
+
+    Args:
+        rate: how fast it falls from 1.
+        minimum: where it ends.
+    """
+
+    def __init__(self, rate: float, minimum: float = 0.5):
+        self.rate, self.minimum = float(rate), float(minimum)
+
+    def __call__(self, step: Any) -> Any:
+        """The temperature at a step."""
+        ops = keras.ops
+        return ops.maximum(ops.exp(-self.rate * ops.cast(step, keras.config.floatx())), self.minimum)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {"rate": self.rate, "minimum": self.minimum}

@@ -154,6 +154,8 @@ RULES: dict[str, Rule] = {
     "posterior.base_scale": number(above=0),
     "posterior.activation": ACTIVATION,
     "posterior.categories": integer(2),
+    "posterior.temperature": either(number(above=0), SCHEDULE),
+    "posterior.straight_through": choice(True, False),
     "prior.categories": integer(2),
     "prior.learned": choice(True, False),
     "likelihood.mean": choice("linear", "sigmoid"),

@@ -110,7 +110,7 @@ class Trainer:
     ) -> tuple[Particles, GroupLosses, dict[str, list]]:
         """The particles of a batch and its noise, the losses with their means, and the gradients of each group."""
         with tf.GradientTape(persistent=True) as tape:
-            particles = self.model.particles(x, noise, self._kl_weight(index, step))
+            particles = self.model.particles(x, noise, self._kl_weight(index, step), step)
             losses = self.estimator.losses(particles, step)
             if not isinstance(losses, Losses):
                 raise ConfigError(f"estimator={type(self.estimator).__name__}: losses must return a vi.types.Losses.")

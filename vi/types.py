@@ -65,7 +65,7 @@ class Particles:
         noise: the noise that the particles were made from.
         posterior: q(z|x), of batch `[B, 1]`; has `sample(eps)`, `log_prob(z)`, `kl(prior)`, `stopped()`.
         prior: p(z); has `sample(noise)`, `log_prob(z)`.
-        z: `[B, S, L]`.
+        z: `[B, S, L]`, the point at which its log densities are; of relaxed samples not what the decoder sees.
         log_likelihood: log p(x|z), `[B, S]`.
         log_prior: log p(z), `[B, S]`.
         log_posterior: log q(z|x), `[B, S]`; None where q is implicit.

@@ -1,0 +1,223 @@
+"""Discrete posteriors whose samples are relaxed in training: Gumbel-softmax and Concrete distributions.
+
+Outside training they are the discrete families that they extend: hard samples and log masses, whatever the temperature.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+from vi import discrete
+from vi.errors import ConfigError
+from vi.posteriors.base import ConditionalPosterior, Posterior
+from vi.posteriors.discrete import Bernoulli, Categorical
+
+
+class Relaxation(Posterior):
+    """Base of the discrete families whose samples in training are differentiable in φ.
+
+    *Straight-through* samples (Bengio et al., 2013; Jang et al., 2017, section 2.2) are hard, with their log mass, and
+    have the gradient of the relaxed ones, which is **biased**: of any estimator, the value is exact and the gradient
+    is not.
+
+    *Relaxed* samples lie between the hard ones. What the decoder sees is `code(z)`; z itself is its logarithm or its
+    logit (the ExpConcrete distribution of Maddison et al., 2017, appendix C.3), so that no density overflows at any
+    temperature. log q(z|x) and log p(z) are densities of z, both at the same temperature: an estimator of log weights
+    then bounds log p(x) of the relaxed model, which is continuous. The KL in closed form is that of the discrete
+    distributions (Jang et al., 2017), so that the objective of `AnalyticKL` bounds nothing. Both are biased for the
+    discrete model, the less the lower the temperature, at which the variance rises.
+
+    Args:
+        latent_dim: L.
+        temperature: above 0, a number or a Keras schedule of the training step.
+        straight_through: whether samples in training are straight-through, not relaxed.
+        options: those of the discrete family.
+    """
+
+    reparameterized = True
+
+    def __init__(
+        self,
+        latent_dim: int,
+        temperature: float | keras.optimizers.schedules.LearningRateSchedule,
+        straight_through: bool,
+        **options: Any,
+    ):
+        super().__init__(latent_dim, **options)
+        self.temperature = temperature if callable(temperature) else float(temperature)
+        self.straight_through = straight_through
+
+    def __call__(self, features: tf.Tensor, step: tf.Tensor | None = None) -> ConditionalPosterior:
+        """q(z|x) given the features of x, `[B, F]`: relaxed at a step of training, discrete without one."""
+        q = super().__call__(features)
+        if step is None:
+            return q
+        kind = StraightThrough if self.straight_through else Concrete
+        return kind(family=self, parameters=q.parameters, temperature=self.temperature_at(step))
+
+    def temperature_at(self, step: tf.Tensor) -> tf.Tensor:
+        """The temperature at a step of training, a scalar."""
+        if callable(self.temperature):
+            return tf.cast(self.temperature(step), self.compute_dtype)
+        return tf.constant(self.temperature, self.compute_dtype)
+
+    @abc.abstractmethod
+    def relaxed(self, logits: tf.Tensor, temperature: tf.Tensor) -> tfd.Distribution:
+        """The relaxed distribution of these logits, of event `[L]`."""
+
+    @abc.abstractmethod
+    def relaxed_sample(self, logits: tf.Tensor, temperature: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
+        """Its sample `[..., L]` from the noise of which the hard one is made."""
+
+    @abc.abstractmethod
+    def code(self, z: tf.Tensor) -> tf.Tensor:
+        """What the decoder sees of a relaxed sample, both `[..., L]`: numbers between 0 and 1."""
+
+
+class GumbelSoftmax(Relaxation, Categorical):
+    """N one-hot variables of K categories, relaxed in training to softmax((logits + Gumbel noise) / temperature).
+
+    Jang et al. (2017), eq. 2; Maddison et al. (2017), eq. 10, whose Concrete distribution it is.
+
+    Args:
+        latent_dim: L = N·K.
+        categories: K.
+        temperature: above 0, a number or a Keras schedule of the training step.
+        straight_through: whether samples in training are hard, with the gradient of the relaxed ones.
+
+    Raises:
+        ConfigError: K does not divide L.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        categories: int,
+        temperature: float | keras.optimizers.schedules.LearningRateSchedule = 1.0,
+        straight_through: bool = False,
+    ):
+        super().__init__(latent_dim, temperature, straight_through, categories=categories)
+
+    def relaxed(self, logits: tf.Tensor, temperature: tf.Tensor) -> tfd.Distribution:
+        """The logarithms of N Concrete variables, one after the other."""
+        return discrete.flat(tfd.ExpRelaxedOneHotCategorical(temperature, logits=logits))
+
+    def relaxed_sample(self, logits: tf.Tensor, temperature: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
+        """log softmax((logits + Gumbel noise) / temperature)."""
+        return discrete.flatten(tf.nn.log_softmax((logits + discrete.gumbel(eps)) / temperature))
+
+    def code(self, z: tf.Tensor) -> tf.Tensor:
+        """exp(z): for each variable K numbers whose sum is 1."""
+        return tf.exp(z)
+
+
+class BinaryConcrete(Relaxation, Bernoulli):
+    """L bits, relaxed in training to sigmoid((logits + logistic noise) / temperature).
+
+    Maddison et al. (2017), appendix B.
+
+    Args:
+        latent_dim: L.
+        temperature: above 0, a number or a Keras schedule of the training step.
+        straight_through: whether samples in training are hard, with the gradient of the relaxed ones.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        temperature: float | keras.optimizers.schedules.LearningRateSchedule = 1.0,
+        straight_through: bool = False,
+    ):
+        super().__init__(latent_dim, temperature, straight_through)
+
+    def relaxed(self, logits: tf.Tensor, temperature: tf.Tensor) -> tfd.Distribution:
+        """The logits of L binary Concrete variables: logistic variables."""
+        return tfd.Independent(tfd.Logistic(logits / temperature, 1 / temperature), 1)
+
+    def relaxed_sample(self, logits: tf.Tensor, temperature: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
+        """(logits + logistic noise) / temperature."""
+        return (logits - discrete.logistic(eps)) / temperature
+
+    def code(self, z: tf.Tensor) -> tf.Tensor:
+        """sigmoid(z)."""
+        return tf.sigmoid(z)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StraightThrough(ConditionalPosterior):
+    """q(z|x) in training with hard samples, which pass the gradient of relaxed ones."""
+
+    family: Relaxation
+    temperature: tf.Tensor
+
+    def sample(self, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The hard z `[B, S, L]`, and its log mass `[B, S]`."""
+        hard, _ = super().sample(eps)
+        soft = self.family.code(self.family.relaxed_sample(**self.parameters, temperature=self.temperature, eps=eps))
+        z = hard + (soft - tf.stop_gradient(soft))
+        return z, self.log_prob(z)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Concrete(ConditionalPosterior):
+    """q(z|x) in training with relaxed samples."""
+
+    family: Relaxation
+    temperature: tf.Tensor
+
+    def sample(self, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The relaxed z `[B, S, L]`, and its log density `[B, S]`."""
+        z = self.family.relaxed_sample(**self.parameters, temperature=self.temperature, eps=eps)
+        return z, self.log_prob(z)
+
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        """The log density of relaxed z, `[B, S]`."""
+        return self.family.relaxed(**self.parameters, temperature=self.temperature).log_prob(z)
+
+    def code(self, z: tf.Tensor) -> tf.Tensor:
+        """What the decoder sees of relaxed z, both `[B, S, L]`."""
+        return self.family.code(z)
+
+    def against(self, prior: Any) -> RelaxedPrior:
+        """The prior relaxed at the same temperature.
+
+        Raises:
+            ConfigError: the prior is not of independent variables of the same kind.
+        """
+        if not isinstance(prior.marginals(), type(self.family.marginals(self.distribution))):
+            raise ConfigError(
+                f"the posterior {self.name} relaxes a prior of independent variables of its own kind, which "
+                f"{type(prior).__name__} is not; use posterior.straight_through=true."
+            )
+        return RelaxedPrior(self.family, prior, self.temperature)
+
+
+@dataclasses.dataclass(frozen=True)
+class RelaxedPrior:
+    """p(z) of relaxed samples, as far as estimators see it."""
+
+    family: Relaxation
+    prior: Any
+    temperature: tf.Tensor
+
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        """The log density of relaxed z, `[B, S]`."""
+        return self.family.relaxed(self._logits, self.temperature).log_prob(z)
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """Relaxed z from the prior's noise."""
+        return self.family.relaxed_sample(self._logits, self.temperature, noise)
+
+    def marginals(self) -> tfd.Distribution:
+        """The discrete ones: the KL in closed form is theirs."""
+        return self.prior.marginals()
+
+    @property
+    def _logits(self) -> tf.Tensor:
+        return self.prior.marginals().logits
