@@ -43,19 +43,32 @@ MAY_IMPORT = {
     "probes": set(),
     "evaluate": LEAVES | {"statistics"},
     "trainer": LEAVES | {"estimators"},
+    "diagnostics": LEAVES | {"estimators", "trainer"},
     "loop": LEAVES | {"trainer"},
     "nonfinite": LEAVES | {"checkpoint", "estimators", "trainer"},
     "pictures": LEAVES | {"diagrams", "evaluate", "figures"},
     "evaluation": LEAVES | {"directory", "evaluate", "pictures", "probes", "statistics"},
     "job": LEAVES
-    | {"checkpoint", "dashboard", "directory", "evaluate", "evaluation", "interruption", "loggers", "loop"}
+    | {
+        "checkpoint",
+        "dashboard",
+        "diagnostics",
+        "directory",
+        "evaluate",
+        "evaluation",
+        "interruption",
+        "loggers",
+        "loop",
+    }
     | {"nonfinite", "pictures", "probes", "trainer"},
     "config": LEAVES
     | {"schema", "sentences", "directory", "model", "networks", "data", "estimators"}
     | {"likelihoods", "posteriors", "priors"},
-    "runs": {"errors", "schema", "config", "directory", "interruption", "job", "checkpoint", "evaluation", "nonfinite"},
+    "runs": {"errors", "schema", "config", "directory", "interruption", "job", "checkpoint", "evaluation", "nonfinite"}
+    | {"diagnostics", "estimators", "evaluate", "figures"},
     "compare": {"errors", "directory", "schema", "figures"},
-    "cli": {"config", "directory", "errors", "interruption", "job", "loggers", "runs", "sentences"},
+    "commands": {"config", "errors", "loggers", "runs", "sentences"},
+    "cli": {"commands", "config", "directory", "errors", "interruption", "job", "loggers", "runs", "sentences"},
     "__init__": {"config", "errors", "estimators", "model"},
 }
 ONLY = {

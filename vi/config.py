@@ -54,6 +54,8 @@ def read(run_dir: Path, key: str | None = None) -> Config:
         raise ConfigError(f"{what}: its config.yaml is damaged: {sentence(error).rstrip('.')}.") from None
     if not isinstance(config, dict) or not {"model", "trainer", *schema.COMPONENTS} <= set(config):
         raise ConfigError(f"{what}: its config.yaml is not the config of a run.")
+    if isinstance(config["trainer"], dict):
+        config["trainer"].setdefault("diagnose_every", None)  # runs of before there was such a key
     try:
         schema.check(config)
     except ConfigError as error:
@@ -175,8 +177,8 @@ def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | 
     return composed, choices
 
 
-def compose_evaluation(overrides: Sequence[str] = ()) -> Config:
-    """What `vi-evaluate` with these overrides is asked for.
+def compose_request(command: str, overrides: Sequence[str] = ()) -> Config:
+    """What a command, "evaluate" or "diagnose", with these overrides is asked for.
 
     Raises:
         ConfigError: an override is wrong.
@@ -185,17 +187,36 @@ def compose_evaluation(overrides: Sequence[str] = ()) -> Config:
     def known(overrides: Sequence[str]) -> list[str]:
         for override in _parse(overrides):
             key = override.key_or_group
-            if key not in schema.EVALUATION:
-                raise ConfigError(f"{key}: there is no such key{schema.suggestion(key, list(schema.EVALUATION))}")
+            if key not in rules:
+                raise ConfigError(f"{key}: there is no such key{schema.suggestion(key, list(rules))}")
             if override.is_sweep_override():
-                raise ConfigError(f"{override.input_line}: holds several values; one run is evaluated at a time.")
+                raise ConfigError(f"{override.input_line}: holds several values; a list needs brackets.")
         return list(overrides)
 
-    composed = _compose("evaluate", overrides, known)
+    rules = schema.REQUESTS[command]
+    composed = _compose(command, overrides, known)
     del composed["hydra"]
     asked = _plain(composed)
-    schema.check_evaluation(asked)
+    schema.check_request(command, asked)
     return asked
+
+
+def estimators_of(names: Sequence[str]) -> dict[str, Config]:
+    """The settings of estimators by name: a choice of the group, or the dotted path of a class of one's own.
+
+    Raises:
+        ConfigError: there is no such choice.
+    """
+    from omegaconf import OmegaConf
+
+    folder, found = conf_directory() / "estimator", {}
+    choices = sorted(file.stem for file in folder.glob("*.yaml") if file.stem != "custom")
+    for name in names:
+        if name not in choices and not schema.TARGET.test(name):
+            end = f"{schema.suggestion(name, choices)} Allowed: {', '.join(choices)}."
+            raise ConfigError(f"estimators=[{name}]: there is no such choice{end}")
+        found[name] = dict(OmegaConf.load(folder / f"{name}.yaml")) if name in choices else {"_target_": name}
+    return found
 
 
 def _compose(name: str, overrides: Sequence[str], prepare: Callable[[Sequence[str]], list[str]]) -> DictConfig:
