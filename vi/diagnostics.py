@@ -284,9 +284,10 @@ def watch_gradients(
 def fit_slopes(gradients: pd.DataFrame) -> pd.DataFrame:
     """The exponents a of the power laws S^a of SNR and of variance, for each estimator and group of `diagnose`.
 
-    By least squares of logarithms, weighted by their errors. Numbers that are not positive have no logarithm and are
-    left out, and so is S = 1, where the laws of large S do not hold yet. The error is that of the weighted fit,
-    multiplied by √(χ²/ν) where the points scatter by more than their errors. nan where fewer than two are left.
+    By least squares of logarithms, weighted by their errors. Left out are numbers whose error exceeds a quarter of
+    them, of which logarithms say nothing, and S = 1, where the laws of large S do not hold yet. The error is that of
+    the weighted fit, multiplied by √(χ²/ν) where the points scatter by more than their errors. nan where fewer than two
+    points are left.
 
     Returns:
         `estimator`, `group`, `quantity` ("snr" or "variance"), `slope`, `slope_error`.
@@ -302,7 +303,7 @@ def fit_slopes(gradients: pd.DataFrame) -> pd.DataFrame:
 
 def _power_law(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float]:
     """The exponent of y as a power of x, and its error."""
-    usable = np.isfinite(y) & (y > 0) & (error > 0) & (x > 1)
+    usable = np.isfinite(y) & (error > 0) & (error < y / 4) & (x > 1)
     if len(set(x[usable])) < 2:
         return math.nan, math.nan
     x, y, weight = np.log(x[usable]), np.log(y[usable]), (y[usable] / error[usable]) ** 2

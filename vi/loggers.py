@@ -210,11 +210,17 @@ def diagnosis_table(console: rich.console.Console, gradients: Any, slopes: Any, 
     for name in ("estimator", "group", "SNR", "variance"):
         table.add_column(name, justify="left" if name in ("estimator", "group") else "right")
     for (estimator, group), rows in slopes.groupby(["estimator", "group"], sort=False):
-        powers = [f"{row.slope:+.2f} ± {row.slope_error:.2f}" for row in rows.itertuples()]
-        table.add_row(estimator, group, *powers)
+        table.add_row(estimator, group, *(_power(row.slope, row.slope_error) for row in rows.itertuples()))
     console.print(table)
     directory = short(directory) / "diagnostics"
     _print(console, f"Pictures: {directory}/  numbers: {directory / 'gradients.csv'}, {directory / 'slopes.csv'}")
+
+
+def _power(slope: float, error: float) -> str:
+    if math.isnan(slope):
+        return "–"
+    digits = 2 if error >= 0.005 else 3
+    return f"{slope:+.{digits}f} ± {error:.{digits}f}"
 
 
 def _bias(row: Any) -> str:

@@ -18,6 +18,7 @@ QUANTITIES = {
     "snr": ("signal-to-noise ratio of the gradient", r"\mathrm{SNR}", (-0.5, 0.5)),
     "variance": ("variance of the gradient, summed", r"\mathrm{Var}", (-1.0,)),
 }
+EXPONENTS = {-1.0: "-1", -0.5: "-1/2", 0.5: "1/2"}
 MARKERS = "osD^vP"
 
 
@@ -37,23 +38,24 @@ def power_laws(path: Path, gradients: pd.DataFrame, slopes: pd.DataFrame, quanti
     fitted = slopes[slopes["quantity"] == quantity].set_index(["estimator", "group"])
     groups, estimators = gradients["group"].unique(), gradients["estimator"].unique()
     with open_figure(path, PAGE, 2.6 + 0.13 * len(estimators)) as figure:
-        for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups, strict=True):
-            axes.set(xscale="log", yscale="log", xlabel="samples S", ylabel=label, title=NAMES.get(group, group))
+        panels = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+        panels[0].set_ylabel(label)
+        for axes, group in zip(panels, groups, strict=True):
+            axes.set(xscale="log", yscale="log", xlabel="samples S", title=NAMES[group])
             of_group = gradients[gradients["group"] == group]
             for number, estimator in enumerate(estimators):
                 points = of_group[of_group["estimator"] == estimator].sort_values("samples")
                 slope = fitted.loc[(estimator, group)]
                 name = f"{estimator}:  {_law(symbol, slope['slope'], slope['slope_error'])}"
-                # Errors are drawn within what a logarithm can show; estimators with equal numbers, side by side.
-                shift = 1.03 ** (number - (len(estimators) - 1) / 2)
+                shift = 1.03 ** (number - (len(estimators) - 1) / 2)  # equal numbers stand side by side
                 _draw(axes, points, quantity, shift, number, name)
-            _draw_references(axes, references)
             ticks = np.sort(gradients["samples"].unique())
             axes.xaxis.set_major_locator(FixedLocator(ticks.tolist()))
             axes.xaxis.set_minor_locator(NullLocator())
             axes.set_xticklabels([f"{tick:,}" for tick in ticks])
-            if math.log10(axes.get_ylim()[1] / axes.get_ylim()[0]) > 1:
-                axes.yaxis.set_minor_formatter(NullFormatter())
+        for axes in panels:  # their limits are known now
+            axes.yaxis.set_minor_formatter(NullFormatter())
+            _draw_references(axes, references)
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
 
 
@@ -62,24 +64,24 @@ def _draw(axes: Axes, points: pd.DataFrame, quantity: str, shift: float, number:
     y, error = points[quantity].to_numpy(), points[f"{quantity}_error"].to_numpy()
     look: dict[str, Any] = {"color": LOOKS[number % 6][0], "marker": MARKERS[number % 6], "markersize": 3.5}
     look |= {"linewidth": 1.0, "elinewidth": 0.8, "capsize": 1.5, "markerfacecolor": "none" if number % 2 else None}
-    bars = np.stack([np.minimum(error, 0.9 * y), error])
+    bars = np.stack([np.minimum(error, 0.9 * y), error])  # within what a logarithm shows
     axes.errorbar(points["samples"] * shift, y, yerr=bars, label=name, **look)
 
 
 def _draw_references(axes: Axes, references: tuple[float, ...]) -> None:
     """Dotted lines of given slopes through the middle of what has been drawn."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
-    middle_x, middle_y = math.sqrt(left * right), math.sqrt(low * high)
-    x = np.array([left, right])
+    x, middle = np.array([left, right]), math.sqrt(left * right)
+    label = ", ".join(f"$S^{{{EXPONENTS[slope]}}}$" for slope in references)
     for slope in references:
-        axes.plot(x, middle_y * (x / middle_x) ** slope, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
-        at = right / (right / left) ** 0.04
-        text = f"$S^{{{slope:g}}}$".replace("-0.5", "-1/2").replace("0.5", "1/2")
-        axes.text(at, middle_y * (at / middle_x) ** slope, text, color="0.4", fontsize=7, ha="right", clip_on=True)
+        y = math.sqrt(low * high) * (x / middle) ** slope
+        axes.plot(x, y, color="0.6", linewidth=0.8, linestyle=":", zorder=0, label=label)
+        label = "_"  # once in the legend
     axes.set(xlim=(left, right), ylim=(low, high))
 
 
 def _law(symbol: str, slope: float, error: float) -> str:
     if not math.isfinite(slope):
         return "no slope"
-    return rf"${symbol} \propto S^{{{slope:+.2f} \pm {error:.2f}}}$"
+    digits = 2 if error >= 0.005 else 3
+    return rf"${symbol} \propto S^{{{slope:+.{digits}f} \pm {error:.{digits}f}}}$"
