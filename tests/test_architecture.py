@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "ops": set(),
     "schema": {"errors"},
     "sentences": {"schema"},
+    "dotted": {"errors", "schema", "sentences"},
     "estimators": LEAVES,
     "networks": LEAVES,
     "discrete": {"errors"},
@@ -46,20 +47,33 @@ MAY_IMPORT = {
     "evaluate": LEAVES | {"statistics"},
     "testing": LEAVES | {"estimators", "likelihoods", "model", "posteriors", "priors", "sentences"},
     "trainer": LEAVES | {"estimators"},
+    "diagnostics": LEAVES | {"estimators", "trainer"},
     "loop": LEAVES | {"trainer"},
     "nonfinite": LEAVES | {"checkpoint", "estimators", "trainer"},
     "pictures": LEAVES | {"diagrams", "evaluate", "figures"},
     "evaluation": LEAVES | {"directory", "evaluate", "pictures", "probes", "statistics"},
     "job": LEAVES
-    | {"checkpoint", "dashboard", "directory", "evaluate", "evaluation", "interruption", "loggers", "loop"}
+    | {
+        "checkpoint",
+        "dashboard",
+        "diagnostics",
+        "directory",
+        "evaluate",
+        "evaluation",
+        "interruption",
+        "loggers",
+        "loop",
+    }
     | {"nonfinite", "pictures", "probes", "trainer"},
     "config": LEAVES
-    | {"schema", "sentences", "directory", "model", "networks", "data", "estimators"}
+    | {"schema", "sentences", "directory", "dotted", "model", "networks", "data", "estimators"}
     | {"likelihoods", "posteriors", "priors"},
-    "runs": {"errors", "schema", "config", "directory", "interruption", "job", "checkpoint", "evaluation", "nonfinite"},
+    "runs": {"errors", "schema", "config", "directory", "interruption", "job", "checkpoint", "evaluation", "nonfinite"}
+    | {"diagnostics", "estimators", "evaluate", "figures"},
     "compare": {"errors", "directory", "schema", "figures"},
+    "commands": {"config", "errors", "loggers", "quiet", "runs", "sentences"},
     "cli": {"config", "directory", "errors", "interruption", "job", "loggers", "quiet", "runs", "sentences"},
-    "check": {"config", "errors", "quiet", "sentences", "testing"},
+    "check": {"config", "dotted", "errors", "quiet", "sentences", "testing"},
     "quiet": set(),
     "__init__": {"config", "errors", "estimators", "model"},
 }
@@ -74,6 +88,7 @@ ONLY = {
         "errors",
         "schema",
         "sentences",
+        "dotted",
         "directory",
         "interruption",
         "config",

@@ -16,7 +16,7 @@ import vi
 from tests import models, reference
 from tests.test_config import TINY
 from tests.test_dashboard import records
-from vi import cli, config, evaluation, random, schema
+from vi import commands, config, evaluation, random, schema
 from vi.data import Dataset
 from vi.errors import ConfigError, RunError
 from vi.evaluate import Evaluator
@@ -232,7 +232,7 @@ def command(monkeypatch, capsys, *arguments):
     """Runs `vi-evaluate` in this process; returns the exit code, and what it prints."""
     monkeypatch.setattr(sys, "argv", ["vi-evaluate", *arguments])
     with pytest.raises(SystemExit) as end:
-        cli.evaluate()
+        commands.evaluate()
     return end.value.code, *capsys.readouterr()
 
 
@@ -250,7 +250,7 @@ ANSWERS = {
     "run=RUN sample=3": "sample: there is no such key; did you mean samples?",
     "run=RUN +nope=3": "nope: there is no such key.",
     "run=RUN samples=0": "samples=0: must be a whole number of at least 1.",
-    "run=RUN samples=1,2": "samples=1,2: holds several values; one run is evaluated at a time.",
+    "run=RUN samples=1,2": "samples=1,2: holds several values; a list needs brackets.",
     "run=RUN ~samples": "samples is not set; give it on the command line, samples=VALUE.",
     "run=RUN size=-1": "size=-1: must be a whole number of at least 1, or null.",
     "run=RUN split=all": "split=all: must be test, validation or train.",
@@ -286,7 +286,7 @@ def test_what_fails_later_has_an_exit_code_of_its_own(copy, monkeypatch, capsys)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setattr(sys, "argv", ["vi-evaluate", f"run={copy.directory}"])
     with pytest.raises(ZeroDivisionError):
-        cli.evaluate()
+        commands.evaluate()
 
 
 def test_other_data_than_the_run_s_are_refused(copy):
@@ -298,7 +298,7 @@ def test_other_data_than_the_run_s_are_refused(copy):
 
 def test_help_needs_no_tensorflow_and_explains_every_key(tmp_path):
     (tmp_path / "tensorflow.py").write_text("raise ImportError('imported')")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from vi.cli import evaluate; evaluate()"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from vi.commands import evaluate; evaluate()"
     result = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=True)
     lines = (config.conf_directory() / "evaluate.yaml").read_text().splitlines()
     for line in lines:
@@ -309,4 +309,4 @@ def test_help_needs_no_tensorflow_and_explains_every_key(tmp_path):
 
 def test_every_key_of_the_command_has_a_rule():
     text = (config.conf_directory() / "evaluate.yaml").read_text()
-    assert [key for key, _ in schema.leaves(yaml.safe_load(text))] == list(schema.EVALUATION)
+    assert [key for key, _ in schema.leaves(yaml.safe_load(text))] == list(schema.REQUESTS["evaluate"])

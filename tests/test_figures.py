@@ -1,5 +1,6 @@
 """The pictures: where things stand in them, what their labels say, and that every usual input gives one."""
 
+import math
 import threading
 from pathlib import Path
 
@@ -380,3 +381,28 @@ def test_threads_draw_alike_and_leave_the_style_alone(tmp_path):
         thread.join()
     assert len({path.read_bytes() for path in paths}) == 1
     assert dict(matplotlib.rcParams) == before
+
+
+def test_power_laws_are_drawn_with_their_slopes_beside_dotted_ones(path, drawn):
+    rows = [
+        {"estimator": name, "samples": s, "group": group, "snr": s**slope, "snr_error": 0.1, "variance": 0.0}
+        for name, slope in (("iwae", -0.5), ("dreg", 0.5), ("nothing", math.nan))
+        for group in ("generative", "inference")
+        for s in (1, 10, 100)
+    ]
+    gradients = pd.DataFrame(rows).assign(variance_error=0.0)
+    slopes = gradients[["estimator", "group"]].drop_duplicates().assign(quantity="snr", slope=-0.5, slope_error=0.004)
+    slopes.loc[slopes["estimator"] == "nothing", "slope"] = math.nan
+    figures.power_laws(path, gradients, slopes, "snr")
+    assert_readable(path, 7.0)
+    left, right = drawn[0].axes
+    assert [axes.get_title() for axes in (left, right)] == ["θ, generative", "φ, inference"]
+    texts = [text.get_text() for text in right.get_legend().get_texts()]
+    assert len(texts) == 4
+    assert any(r"iwae:  $\mathrm{SNR} \propto S^{-0.500 \pm 0.004}$" in text for text in texts)
+    assert any("nothing:  no slope" in text for text in texts)
+    dotted = [line for line in right.get_lines() if line.get_linestyle() == ":"]
+    slopes_drawn = [np.diff(np.log(line.get_ydata()))[0] / np.diff(np.log(line.get_xdata()))[0] for line in dotted]
+    np.testing.assert_allclose(sorted(slopes_drawn), [-0.5, 0.5])
+    figures.power_laws(path, gradients, slopes.assign(quantity="variance"), "variance")  # none of it has a logarithm
+    assert_readable(path, 7.0)

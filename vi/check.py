@@ -9,7 +9,8 @@ from typing import NoReturn
 
 import rich.console
 
-from vi.config import arguments, find
+from vi.config import arguments
+from vi.dotted import find
 from vi.errors import ConfigError
 from vi.quiet import import_tensorflow
 from vi.sentences import sentence

@@ -1,4 +1,4 @@
-"""The console commands `vi-train`, one run or a multirun of several jobs, and `vi-evaluate`."""
+"""The console command `vi-train`: one run, or a multirun of several jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import os
 import shlex
 import signal
 import sys
-import textwrap
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import BrokenExecutor
@@ -25,21 +24,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vi.config import choices_of, composable, compose_evaluation, conf_directory, require_same, resolve, resumed
+from vi.config import choices_of, composable, conf_directory, require_same, resolve, resumed
 from vi.directory import mark_failed, newest_jobs, read_summary, short
 from vi.errors import ConfigError, Interrupted, RunError
 from vi.interruption import SIGNALS, Interruption
-from vi.loggers import Terminal, evaluation_bar, evaluation_table, next_commands
+from vi.loggers import Terminal, next_commands
 from vi.quiet import import_tensorflow
 from vi.sentences import first_line, sentence
 
 log = logging.getLogger(__name__)
-EVALUATE = """vi-evaluate: evaluate a trained run on its test set, with importance samples.
-
-Usage: vi-evaluate run=RUN_DIR [KEY=VALUE ...]
-
-It writes evaluation.json and pictures below RUN_DIR, and adds both to the run's W&B run. Keys and their values:
-"""
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 ALL_FAILED = "No trials are completed yet."  # as Optuna calls it
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -92,54 +85,6 @@ def train() -> None:
     for line in lines:
         print(f"vi-train: {line}", file=sys.stderr)
     sys.exit(code)
-
-
-def evaluate() -> None:
-    """Runs `vi-evaluate` with the arguments of the command line, and exits.
-
-    Exit codes: 0 done; 1 the evaluation failed; 2 the command, a value or a file was wrong; 129, 130 and 143
-    interrupted.
-    """
-    logging.basicConfig(format="%(message)s")
-    try:
-        _evaluate(sys.argv[1:])
-        code = 0
-    except KeyboardInterrupt as interrupt:
-        line, code = "interrupted", 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
-    except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR", "0") != "0":
-            raise
-        wrong = isinstance(error, ConfigError)
-        foreseen = wrong or isinstance(error, RunError | OSError)
-        line = (
-            sentence(error)
-            if foreseen
-            else f"{type(error).__name__}: {first_line(error)} (HYDRA_FULL_ERROR=1 says where)"
-        )
-        code = 2 if wrong else 1
-    if code:
-        print(f"vi-evaluate: {line}", file=sys.stderr)
-    sys.exit(code)
-
-
-def _evaluate(given: list[str]) -> None:
-    if not {"-h", "--help"}.isdisjoint(given):
-        keys = (conf_directory() / "evaluate.yaml").read_text()
-        print(f"{EVALUATE}\n{textwrap.indent(keys, '  ')}")
-        return
-    for option in given:
-        if option.startswith("-"):
-            raise ConfigError(f"unrecognized arguments: {option}; vi-evaluate --help tells what there is.")
-    asked = compose_evaluation(given)
-    import_tensorflow()
-    from vi import runs
-
-    settings, directory, console = {**asked}, Path(str(asked["run"])), Terminal()
-    del settings["run"]
-    path = settings.pop("data")["path"]
-    with evaluation_bar(console) as bar:
-        evaluation = runs.evaluate(directory, **settings, data_path=path, progress=bar)
-    evaluation_table(console, evaluation, directory)
 
 
 def _arguments(given: list[str]) -> tuple[list[str], list[str]]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vi import schema
 from vi.directory import write
+from vi.dotted import find
 from vi.errors import ConfigError
 from vi.sentences import sentence
 
@@ -188,8 +186,8 @@ def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | 
     return composed, choices
 
 
-def compose_evaluation(overrides: Sequence[str] = ()) -> Config:
-    """What `vi-evaluate` with these overrides is asked for.
+def compose_request(command: str, overrides: Sequence[str] = ()) -> Config:
+    """What a command, "evaluate" or "diagnose", with these overrides is asked for.
 
     Raises:
         ConfigError: an override is wrong.
@@ -198,17 +196,36 @@ def compose_evaluation(overrides: Sequence[str] = ()) -> Config:
     def known(overrides: Sequence[str]) -> list[str]:
         for override in _parse(overrides):
             key = override.key_or_group
-            if key not in schema.EVALUATION:
-                raise ConfigError(f"{key}: there is no such key{schema.suggestion(key, list(schema.EVALUATION))}")
+            if key not in rules:
+                raise ConfigError(f"{key}: there is no such key{schema.suggestion(key, list(rules))}")
             if override.is_sweep_override():
-                raise ConfigError(f"{override.input_line}: holds several values; one run is evaluated at a time.")
+                raise ConfigError(f"{override.input_line}: holds several values; a list needs brackets.")
         return list(overrides)
 
-    composed = _compose("evaluate", overrides, known)
+    rules = schema.REQUESTS[command]
+    composed = _compose(command, overrides, known)
     del composed["hydra"]
     asked = _plain(composed)
-    schema.check_evaluation(asked)
+    schema.check_request(command, asked)
     return asked
+
+
+def estimators_of(names: Sequence[str]) -> dict[str, Config]:
+    """The settings of estimators by name: a choice of the group, or the dotted path of a class of one's own.
+
+    Raises:
+        ConfigError: there is no such choice.
+    """
+    from omegaconf import OmegaConf
+
+    folder, found = conf_directory() / "estimator", {}
+    choices = sorted(file.stem for file in folder.glob("*.yaml") if file.stem != "custom")
+    for name in names:
+        if name not in choices and not schema.TARGET.test(name):
+            end = f"{schema.suggestion(name, choices)} Allowed: {', '.join(choices)}."
+            raise ConfigError(f"estimators=[{name}]: there is no such choice{end}")
+        found[name] = dict(OmegaConf.load(folder / f"{name}.yaml")) if name in choices else {"_target_": name}
+    return found
 
 
 def _compose(name: str, overrides: Sequence[str], prepare: Callable[[Sequence[str]], list[str]]) -> DictConfig:
@@ -343,43 +360,6 @@ def instantiate(key: str, settings: Mapping[str, Any], kind: type, **arguments: 
             f"{key}._target_={target}: gives a {found}, but must give a {kind.__module__}.{kind.__name__}."
         )
     return component
-
-
-def find(what: str, target: str) -> Callable[..., Any]:
-    """The class or function of a dotted path; the current directory is importable.
-
-    Raises:
-        ConfigError: there is none; the sentence begins with `what`.
-    """
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
-    path, *names = target.split(".")
-    try:
-        found = importlib.import_module(path)
-        for name in names:
-            if not hasattr(found, name) and not _is_module(f"{path}.{name}"):
-                raise ConfigError(f"{what}: {path} has no {name}{schema.suggestion(name, dir(found))}")
-            path, found = f"{path}.{name}", getattr(found, name)
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"{what}: there is no module {error.name}.") from error
-    except ConfigError:
-        raise
-    except Exception as error:
-        raise ConfigError(f"{what}: {type(error).__name__} in {path}: {sentence(error)}") from error
-    if not callable(found):
-        raise ConfigError(f"{what}: must be a class or function, but is of type {type(found).__name__}.")
-    return found
-
-
-def _is_module(path: str) -> bool:
-    """Whether there is such a module, which then has been imported."""
-    try:
-        importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if not path.startswith(str(error.name)):
-            raise  # it is there, and imports what is not
-        return False
-    return True
 
 
 def set_precision(config: Config) -> None:

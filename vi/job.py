@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from vi.checkpoint import Checkpoints, reason
 from vi.dashboard import WandbLogger
+from vi.diagnostics import watch_gradients
 from vi.directory import lock, read_summary, write
 from vi.errors import ConfigError, RunError
 from vi.evaluate import Evaluator
@@ -35,6 +36,8 @@ from vi.probes import are_classes, knn_accuracy
 from vi.trainer import Trainer
 
 log = logging.getLogger(__name__)
+DIAGNOSED = 20
+"""The first so many validation data are what trainer.diagnose_every measures gradients on."""
 PACKAGES = ("vi", "tensorflow", "tensorflow-probability", "keras", "numpy", "hydra-core", "wandb")
 
 
@@ -227,6 +230,10 @@ def _train(
             metrics["validation/iw_bound"] = float(iw_bound.mean())
         return metrics
 
+    diagnose = None
+    if settings["diagnose_every"] is not None:
+        batch = evaluator.view(data.validation, range(min(DIAGNOSED, len(data.validation))))
+        diagnose = watch_gradients(trainer, batch, data.seed, interruption.check)
     fit(
         trainer,
         lambda: validate(settings["validation_size"]),
@@ -240,6 +247,8 @@ def _train(
         nonfinite=settings["nonfinite"],
         progress=progress,
         check=interruption.check,
+        diagnose=diagnose,
+        diagnose_every=settings["diagnose_every"],
     )
     final = validate(size=None)
     best, best_step = final, progress.step

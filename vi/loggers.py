@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import math
 import os
 import shutil
 import sys
@@ -189,6 +190,48 @@ def evaluation_table(console: rich.console.Console, evaluation: Mapping[str, Any
     console.print(table)
     directory = short(directory)
     _print(console, f"Pictures: {directory / 'evaluation'}/  numbers: {directory / 'evaluation.json'}")
+
+
+def diagnosis_table(console: rich.console.Console, gradients: Any, slopes: Any, directory: Path) -> None:
+    """Prints what `vi.runs.diagnose` found, and where it and its pictures are."""
+    first = gradients.iloc[0]
+    where = f"{first['checkpoint']} checkpoint, step {first['step']:,}, {first['batch_size']} {first['split']} data"
+    for group, rows in gradients.groupby("group", sort=False):
+        table = rich.table.Table(title=f"{group} gradients, {where}, {first['repeats']:,} repeats")
+        table.add_column("estimator")
+        for name in ("S", "norm", "variance", "SNR", "bias / norm", "ms a step", "peak MB"):
+            table.add_column(name, justify="right")
+        for row in rows.itertuples():
+            values = [f"{row.samples:,}", f"{row.norm:.3g}", f"{row.variance:.3g} ± {row.variance_error:.1g}"]
+            values += [f"{row.snr:.3g} ± {row.snr_error:.1g}", _bias(row), f"{1000 * row.seconds:.2f}"]
+            table.add_row(row.estimator, *values, f"{row.memory:.3g}")
+        console.print(table)
+    table = rich.table.Table(title="fitted powers of S", caption="bias below a limit of two standard errors: none seen")
+    for name in ("estimator", "group", "SNR", "variance"):
+        table.add_column(name, justify="left" if name in ("estimator", "group") else "right")
+    for (estimator, group), rows in slopes.groupby(["estimator", "group"], sort=False):
+        table.add_row(estimator, group, *(_power(row.slope, row.slope_error) for row in rows.itertuples()))
+    console.print(table)
+    directory = short(directory) / "diagnostics"
+    _print(console, f"Pictures: {directory}/  numbers: {directory / 'gradients.csv'}, {directory / 'slopes.csv'}")
+
+
+def _power(slope: float, error: float) -> str:
+    if math.isnan(slope):
+        return "–"
+    digits = 2 if error >= 0.005 else 3
+    return f"{slope:+.{digits}f} ± {error:.{digits}f}"
+
+
+def _bias(row: Any) -> str:
+    """A bias as a part of the gradient's norm, or what it stays below."""
+    value, error = row.bias_squared, row.bias_squared_error
+    if math.isnan(value) or not row.norm > 0:
+        return "–"
+    if max(abs(value), error) <= (1e-5 * row.norm) ** 2:  # rounding
+        return "0"
+    seen = value > 3 * error
+    return f"{'' if seen else '< '}{100 * math.sqrt(value if seen else max(value, 0) + 2 * error) / row.norm:.2g} %"
 
 
 def next_commands(console: rich.console.Console, directory: Path) -> None:

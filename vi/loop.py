@@ -83,6 +83,8 @@ def fit(
     nonfinite: Literal["stop", "skip"] = "stop",
     progress: Progress | None = None,
     check: Callable[[], None] = lambda: None,
+    diagnose: Callable[[bool], dict[str, float | None]] | None = None,
+    diagnose_every: float | None = None,
 ) -> Progress:
     """Trains for so many epochs, or until `monitor` has not improved for `patience` evaluations.
 
@@ -102,6 +104,9 @@ def fit(
         progress: where to begin, as restored with the trainer; it is brought forward in place.
         check: called between compiled calls and by `validate`; raises Interrupted to end the training, which is
             then saved.
+        diagnose: returns further metrics, which are None where it is told that they are not due: they are at the
+            first evaluation after each `diagnose_every` epochs.
+        diagnose_every: epochs.
 
     Raises:
         Interrupted: by `check`.
@@ -132,6 +137,8 @@ def fit(
                 for logger in loggers:
                     logger.progress(progress)
             row = _row(trainer, progress, validate(), saved)
+            if diagnose is not None and diagnose_every is not None:
+                row |= diagnose(_is_due(trainer, progress, diagnose_every))
             if nonfinite == "skip":
                 row["skipped_steps"] = progress.skipped
             progress.seconds = row["seconds"] = time.perf_counter() - began
@@ -199,6 +206,12 @@ def _evaluation_steps(trainer: Trainer, progress: Progress, every: float) -> Ite
         count += 1
     if progress.total > progress.evaluated:
         yield progress.total
+
+
+def _is_due(trainer: Trainer, progress: Progress, every: float) -> bool:
+    """Whether a multiple of `every` epochs has passed since the last evaluation."""
+    steps = every * trainer.size / trainer.batch_size
+    return int(progress.step / steps + 1e-9) > int(progress.evaluated / steps + 1e-9)
 
 
 def _row(

@@ -26,6 +26,7 @@ STREAMS = {
             "prior",
             "dream_prior",
             "dream_likelihood",
+            "diagnostics",
         ]
     )
 }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vi import config as configs
 from vi import schema
 from vi.config import Config
-from vi.directory import lock, newest_jobs, read_summary
+from vi.directory import lock, newest_jobs, read_summary, write
 from vi.errors import ConfigError, RunError
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ class Run:
     ) -> dict[str, Any]:
         """Its evaluation, as `vi-evaluate` makes it and evaluation.json has it."""
         return evaluate(self.directory, checkpoint, split, samples, size)
+
+    def diagnose(self, *arguments: Any, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """The signal, noise and cost of estimators' gradients on its model: `vi.runs.diagnose` of this run."""
+        return diagnose(self.directory, *arguments, **options)
 
 
 def train(overrides: Sequence[str] = (), directory: str | Path | None = None) -> Run:
@@ -139,37 +143,141 @@ def evaluate(
         RunError: a number is not finite, or the files could not be written.
         Interrupted: by Ctrl-C or SIGTERM.
     """
-    directory, data = Path(run_dir), {"path": data_path}
-    asked = {"run": str(run_dir), "checkpoint": checkpoint, "split": split, "samples": samples, "size": size}
-    schema.check_evaluation({**asked, "data": data})
-    if directory.is_dir() and not (directory / "config.yaml").exists() and (jobs := newest_jobs(directory)):
-        raise ConfigError(f"run={run_dir}: is the directory of a sweep; give one of its jobs, such as run={jobs[0]}.")
-    config, summary = configs.read(directory, "run"), read_summary(directory)
-    if data_path is not None:
-        if "path" not in config["data"]:
-            raise ConfigError(f"data.path={data_path}: the data of the run are read from no path.")
-        config["data"] |= data
-    from vi.checkpoint import Checkpoints, reason
+    directory, asked = Path(run_dir), {"checkpoint": checkpoint, "split": split, "samples": samples, "size": size}
+    schema.check_request("evaluate", {"run": str(run_dir), **asked, "data": {"path": data_path}})
+    config, summary = opened(directory, data_path)
+    from vi.checkpoint import reason
     from vi.evaluation import evaluate_model, leave
     from vi.interruption import Interruption
-    from vi.job import record, set_up_devices, wants_xla
+    from vi.job import record, wants_xla
 
-    set_up_devices()
-    configs.set_precision(config)
     with lock(directory), Interruption() as interruption:
-        parts = configs.build(config)
-        if summary.get("data_hash", parts.data.hash) != parts.data.hash:
-            raise ConfigError(f"run={run_dir}: the data are not those that the run was trained on; see data.path.")
-        restored = Checkpoints(directory / "checkpoints", {"model": parts.model.variables}).restore(checkpoint)
+        parts, step = _restored(config, summary, directory, checkpoint)
         jit, check = wants_xla(parts.model, config), interruption.check
         numbers = evaluate_model(parts, split, samples, size, jit=jit, check=check, progress=progress)
-        evaluation = {"checkpoint": checkpoint, "step": restored["step"], **numbers}
+        evaluation = {"checkpoint": checkpoint, "step": step, **numbers}
         try:
             pictures = leave(evaluation, parts, directory, check)
         except OSError as error:
             raise RunError(f"{error.filename or directory}: could not be written ({reason(error)}).") from None
         record(evaluation, pictures, config, summary, directory)
     return evaluation
+
+
+def diagnose(
+    run_dir: str | Path,
+    estimators: Sequence[str] = ("analytic_kl", "iwae", "stl", "dreg"),
+    samples: Sequence[int] = (1, 5, 25, 100),
+    repeats: int = 200,
+    batch_size: int = 20,
+    checkpoint: Literal["best", "last", "initial"] = "best",
+    split: Literal["test", "validation", "train"] = "validation",
+    *,
+    data_path: str | None = None,
+    progress: Callable[[str, float], None] = lambda stage, done: None,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Diagnoses estimators on a run's model as `vi-diagnose` does: writes tables and pictures into diagnostics/.
+
+    It clears Keras's session, and sets Keras's precision and the global seeds, as the run's config says. The noise
+    depends on `data.seed` alone, and β is that of the checkpoint's step. Networks of an estimator's own have their
+    initial weights.
+
+    Args:
+        run_dir: the directory of the run, which has ended or was interrupted.
+        estimators: choices of the group, or dotted paths of classes of one's own that take `samples`.
+        samples: S, each with every estimator; what an estimator refuses is a warning, and left out.
+        repeats: gradients with noise of their own.
+        batch_size: the first so many data of the split, the same in all gradients.
+        checkpoint: whose weights; "initial" is as the run began.
+        split: of the run's data.
+        data_path: where the data are now, if they have moved.
+        progress: told the stage and what fraction of it is done.
+
+    Returns:
+        What gradients.csv (`vi.diagnostics.diagnose`) and slopes.csv (`vi.diagnostics.fit_slopes`) say.
+
+    Raises:
+        ConfigError: the directory holds no run, or no such checkpoint or split, or a value is wrong.
+        RunError: the files could not be written.
+        Interrupted: by Ctrl-C or SIGTERM.
+    """
+    directory, of = Path(run_dir), {"checkpoint": checkpoint, "split": split, "batch_size": batch_size}
+    asked = {"run": str(run_dir), **of, "repeats": repeats, "data": {"path": data_path}}
+    schema.check_request("diagnose", {**asked, "estimators": list(estimators), "samples": list(samples)})
+    settings, (config, summary) = configs.estimators_of(estimators), opened(directory, data_path)
+    from vi import diagnostics, figures
+    from vi.checkpoint import reason
+    from vi.estimators import Estimator
+    from vi.evaluate import Evaluator
+    from vi.evaluation import open_split
+    from vi.interruption import Interruption
+    from vi.job import wants_xla
+
+    def maker(name: str) -> Callable[[int], Estimator]:
+        return lambda s: configs.instantiate("estimators", {**settings[name], "samples": s}, Estimator)
+
+    with lock(directory), Interruption() as interruption:
+        parts, step = _restored(config, summary, directory, checkpoint)
+        data, jit = open_split(parts, split), wants_xla(parts.model, config)
+        if batch_size > len(data):
+            raise ConfigError(f"batch_size={batch_size}: exceeds the {len(data)} {split} data.")
+        gradients = diagnostics.diagnose(
+            parts.model,
+            Evaluator(parts.model, parts.data).view(data, range(batch_size)),
+            {name: maker(name) for name in estimators},
+            samples,
+            repeats,
+            seed=parts.data.seed,
+            step=step,
+            kl_weight=float(parts.beta(step) if callable(parts.beta) else parts.beta),
+            jit=jit,
+            check=interruption.check,
+            progress=progress,
+        ).assign(**of, step=step)
+        slopes = diagnostics.fit_slopes(gradients)
+        try:
+            (folder := directory / "diagnostics").mkdir(exist_ok=True)
+            write(folder / "gradients.csv", gradients.to_csv(index=False))
+            write(folder / "slopes.csv", slopes.to_csv(index=False))
+            for quantity in ("snr", "variance"):
+                figures.power_laws(folder / f"{quantity}.png", gradients, slopes, quantity)
+        except OSError as error:
+            raise RunError(f"{error.filename or directory}: could not be written ({reason(error)}).") from None
+    return gradients, slopes
+
+
+def opened(directory: Path, data_path: str | None = None) -> tuple[Config, Config]:
+    """The config and the summary of a run, its data at `data_path` where they have moved; needs no TensorFlow.
+
+    Raises:
+        ConfigError: the directory holds no run, or the run's data are read from no path.
+    """
+    if directory.is_dir() and not (directory / "config.yaml").exists() and (jobs := newest_jobs(directory)):
+        raise ConfigError(f"run={directory}: is the directory of a sweep; give one of its jobs, such as run={jobs[0]}.")
+    config, summary = configs.read(directory, "run"), read_summary(directory)
+    if data_path is not None:
+        if "path" not in config["data"]:
+            raise ConfigError(f"data.path={data_path}: the data of the run are read from no path.")
+        config["data"]["path"] = data_path
+    return config, summary
+
+
+def _restored(config: Config, summary: Config, directory: Path, checkpoint: Any) -> tuple[configs.Parts, int]:
+    """What a run's config describes, with the weights of a checkpoint, and the step of that."""
+    from vi.checkpoint import Checkpoints
+    from vi.job import set_up_devices
+
+    set_up_devices()
+    configs.set_precision(config)
+    parts = configs.build(config)
+    if summary.get("data_hash", parts.data.hash) != parts.data.hash:
+        raise ConfigError(f"run={directory}: the data are not those that the run was trained on; see data.path.")
+    if checkpoint == "initial":
+        if config["init_from"]:
+            initialize(parts.model, Path(str(config["init_from"])))
+        return parts, 0
+    restored = Checkpoints(directory / "checkpoints", {"model": parts.model.variables}).restore(checkpoint)
+    return parts, restored["step"]
 
 
 def replay(folder: str | Path) -> Examination:

@@ -199,6 +199,7 @@ RULES: dict[str, Rule] = {
     ),
     "trainer.evaluate": choice(True, False),
     "trainer.evaluation_samples": integer(1),
+    "trainer.diagnose_every": either(number(above=0), NOTHING),
     "trainer.patience": either(integer(1), NOTHING),
     "trainer.nonfinite": choice("stop", "skip"),
     "logger.wandb": either(NOTHING, Rule("a mapping of settings", lambda v: isinstance(v, Mapping))),
@@ -218,15 +219,31 @@ OPTIMIZER_RULES: dict[str, Rule] = {
 for _name, _rule in OPTIMIZER_RULES.items():
     RULES |= {f"optimizer.{prefix}{_name}": _rule for prefix in ("", *(f"{group}." for group in GROUPS))}
 
-EVALUATION: dict[str, Rule] = {
-    "run": DIRECTORY,
-    "checkpoint": choice("best", "last"),
-    "split": choice("test", "validation", "train"),
-    "samples": integer(1),
-    "size": either(integer(1), NOTHING),
-    "data.path": either(TEXT, NOTHING),
+SPLIT = choice("test", "validation", "train")
+REQUESTS: dict[str, dict[str, Rule]] = {
+    "evaluate": {
+        "run": DIRECTORY,
+        "checkpoint": choice("best", "last"),
+        "split": SPLIT,
+        "samples": integer(1),
+        "size": either(integer(1), NOTHING),
+        "data.path": either(TEXT, NOTHING),
+    },
+    "diagnose": {
+        "run": DIRECTORY,
+        "checkpoint": choice("best", "last", "initial"),
+        "split": SPLIT,
+        "estimators": Rule(
+            "a list of choices of the group estimator, or of dotted paths of classes, such as [iwae, dreg]",
+            lambda v: isinstance(v, Sequence) and not isinstance(v, str) and len(v) > 0 and all(map(TEXT.test, v)),
+        ),
+        "samples": widths(at_least=1),
+        "repeats": integer(20),
+        "batch_size": integer(1),
+        "data.path": either(TEXT, NOTHING),
+    },
 }
-"""What `vi-evaluate` is asked for."""
+"""What `vi-evaluate` and `vi-diagnose` are asked for."""
 
 CHOSEN = ("trainer", "warmup", "logger", "experiment", "debug", "sweep")
 COMPONENTS = ("data", "encoder", "posterior", "decoder", "likelihood", "prior", "estimator", "optimizer")
@@ -274,13 +291,13 @@ def check(config: Mapping[str, Any]) -> None:
             raise ConfigError(f"{key} is not set: must be {RULES[key].allowed}.")
 
 
-def check_evaluation(asked: Mapping[str, Any]) -> None:
-    """Raises ConfigError for the first key or value that `vi-evaluate` does not take."""
-    found = dict(leaves(asked))
+def check_request(command: str, asked: Mapping[str, Any]) -> None:
+    """Raises ConfigError for the first key or value that a command does not take: one of `REQUESTS`."""
+    found, rules = dict(leaves(asked)), REQUESTS[command]
     for key in found:
-        if key not in EVALUATION:
-            raise ConfigError(f"{key}: there is no such key{suggestion(key, list(EVALUATION))}")
-    for key, rule in EVALUATION.items():
+        if key not in rules:
+            raise ConfigError(f"{key}: there is no such key{suggestion(key, list(rules))}")
+    for key, rule in rules.items():
         if (value := found.get(key, MISSING)) == MISSING:
             raise ConfigError(f"{key} is not set; give it on the command line, {key}=VALUE.")
         if not rule.test(value):

@@ -5,6 +5,7 @@ display and may happen in a thread.
 """
 
 from vi.figures.curves import comparison, curves, focus, rate_distortion
+from vi.figures.gradients import power_laws
 from vi.figures.latent import (
     MANIFOLD_SIZE,
     density,
@@ -29,6 +30,7 @@ __all__ = [
     "manifold",
     "manifold_grid",
     "modes",
+    "power_laws",
     "prior_samples",
     "rate_distortion",
     "reconstructions",

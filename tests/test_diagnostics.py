@@ -1,0 +1,375 @@
+"""Signal, noise and bias of gradients: against NumPy over the gradients themselves, closed forms, and the paper."""
+
+import math
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow as tf
+import yaml
+
+import vi
+from tests import enumeration, models
+from tests.test_config import TINY
+from tests.test_trainer import make_trainer
+from vi import commands, config, diagnostics, schema
+from vi.diagnostics import GradientNoise, Sums, diagnose, fit_slopes, watch_gradients
+from vi.errors import ConfigError
+from vi.estimators import IWAE, AnalyticKL, DReG, MonteCarloKL, ReweightedWakeSleep, ScoreFunction, StickingTheLanding
+from vi.types import Losses
+
+SMALL = [*TINY, "encoder.hidden=[8]", "decoder.hidden=[8]"]
+
+
+def near_the_optimum(loc=0.6, log_variance=0.6):
+    """A linear-Gaussian model whose posterior factorizes, and q, which misses it by a little and is wider."""
+    model = models.linear_gaussian()
+    weight, precision = 0.8, 1 + 0.8**2 / 0.7**2
+    values = [
+        *(weight / 0.7**2 / precision * np.eye(models.D, models.L), np.full(models.L, loc)),
+        *(np.zeros((models.D, models.L)), np.full(models.L, log_variance - np.log(precision))),
+    ]
+    for variable, value in zip(model.posterior.trainable_variables, values, strict=True):
+        variable.assign(value)
+    for variable, value in zip(model.generative_variables, (weight * np.eye(models.L, models.D), 0.0), strict=True):
+        variable.assign(value + np.zeros(variable.shape))
+    return model
+
+
+def noise_of(estimator, model=None, **options):
+    return GradientNoise(model or models.linear_gaussian(), estimator, tf.constant(models.data()), **options)
+
+
+def stored(noise, repeats):
+    """The gradients themselves, [repeats, P] for each group."""
+    now = (tf.constant(0, tf.int64), tf.constant(1.0, keras.config.floatx()))
+
+    @tf.function
+    def once(repeat):
+        found = noise.gradients(repeat, *now)
+        return {group: tf.concat([tf.reshape(part, [-1]) for part in parts], 0) for group, parts in found.items()}
+
+    found = [once(tf.constant(repeat)) for repeat in range(repeats)]
+    return {group: np.stack([each[group].numpy() for each in found]) for group in found[0]}
+
+
+def sums_of(gradients, blocks=10):
+    """The sums of given gradients [R, P]."""
+    parts = np.array_split(gradients - gradients[0], blocks)
+    columns = ([len(p) for p in parts], [p.sum(axis=0) for p in parts], [(p**2).sum() for p in parts])
+    counts, sums, squares = map(np.array, columns)
+    return Sums(counts, gradients[0], sums, squares)
+
+
+@pytest.mark.usefixtures("double")
+def test_moments_are_those_of_the_gradients_themselves_however_they_are_split(monkeypatch):
+    noise, repeats = noise_of(IWAE(3), jit=False), 25
+    sums, cost = noise.measure(repeats)
+    monkeypatch.setattr(diagnostics, "BLOCKS", 7)
+    otherwise, _ = noise.measure(repeats)
+    for group, gradients in stored(noise, repeats).items():
+        products = gradients @ gradients.T
+        square = (products.sum() - np.trace(products)) / repeats / (repeats - 1)  # over pairs of different noises
+        variance = gradients.var(axis=0, ddof=1).sum()
+        expected = {"norm": math.sqrt(square), "variance": variance, "snr": math.sqrt(square / variance)}
+        for found in (sums[group].moments(), otherwise[group].moments()):
+            assert {name: found[name] for name in expected} == pytest.approx(expected)
+    assert cost["seconds"] > 0
+
+
+def test_errors_are_the_spread_of_independent_measurements():
+    rng, mean = np.random.default_rng(0), np.array([1.0, -2.0, 0.5])
+    gradients = mean + rng.standard_normal((200, 100, 3)) * [1, 2, 3]
+    found = pd.DataFrame([sums_of(each).moments() for each in gradients])
+    for name, exact in {"norm": np.linalg.norm(mean), "variance": 14, "snr": np.linalg.norm(mean) / 14**0.5}.items():
+        assert found[f"{name}_error"].mean() == pytest.approx(found[name].std(), rel=0.25), name
+        assert found[name].mean() == pytest.approx(exact, rel=0.05), name
+    biases = pd.DataFrame([sums_of(each).squared_bias(sums_of(each[:, ::-1])) for each in gradients])
+    exact = np.sum((mean - mean[::-1]) ** 2)
+    assert biases["bias_squared_error"].mean() == pytest.approx(biases["bias_squared"].std(), rel=0.25)
+    models.assert_mean(biases["bias_squared"], exact)
+
+
+def test_without_signal_the_ratio_is_zero_within_its_error_and_without_noise_infinite():
+    rng = np.random.default_rng(1)
+    found = pd.DataFrame([sums_of(rng.standard_normal((100, 5))).moments() for _ in range(200)])
+    assert 0.3 < (found["snr"] == 0).mean() < 0.7
+    square_error = (found["snr"] + found["snr_error"]) ** 2 - found["snr"] ** 2
+    assert (found["snr"] ** 2 > 3 * square_error).mean() < 0.03
+    still = sums_of(np.full((30, 4), 1e6 + 0.1)).moments()
+    assert (still["variance"], still["snr"], still["norm_error"]) == (0, math.inf, 0)
+
+
+@pytest.mark.parametrize("estimator", [AnalyticKL(2), MonteCarloKL(2), StickingTheLanding(2)])
+def test_the_norm_is_that_of_the_exact_gradient_and_the_bias_is_none(estimator):
+    model = models.linear_gaussian()
+    exact = dict(zip(("generative", "inference"), models.exact_gradients(model, models.data()), strict=True))
+    found = diagnose(model, tf.constant(models.data()), {"it": lambda s: estimator}, [2], 300, jit=False)
+    for row in found.itertuples():
+        assert abs(row.norm - np.linalg.norm(exact[row.group])) < 4 * row.norm_error
+        assert abs(row.bias_squared) <= 4 * row.bias_squared_error
+    assert (found["bias_squared"] == 0).all() == (type(estimator) is not StickingTheLanding)
+
+
+class SquaredForBoth(DReG):
+    """A mistake: w̃² for θ too."""
+
+    def losses(self, particles, step):
+        inference = super().losses(particles, step).inference
+        return Losses(generative=inference, inference=inference)
+
+
+@pytest.mark.parametrize(
+    ("make", "biased"),
+    [
+        (DReG, set()),
+        (SquaredForBoth, {"generative"}),
+        (lambda s: StickingTheLanding(s, importance_weighted=True), {"inference"}),
+    ],
+)
+def test_a_bias_is_seen_where_there_is_one(make, biased):
+    found = diagnose(near_the_optimum(), tf.constant(models.data()), {"it": make}, [4], 300, jit=False)
+    ratio = dict(zip(found["group"], found["bias_squared"] / (found["bias_squared_error"] + 1e-9), strict=True))
+    assert {group for group, z in ratio.items() if z > 5} == biased
+    assert all(abs(ratio[group]) < 4 for group in set(ratio) - biased)
+
+
+def test_where_z_has_no_path_there_is_no_reference():
+    x = tf.constant(np.random.default_rng(0).integers(0, 2, (models.B, enumeration.D)), "float32")
+    found = diagnose(enumeration.make_model(), x, {"score": ScoreFunction}, [5], 20, jit=False)
+    assert found["bias_squared"].isna().all()
+    assert (found["variance"] > 0).all()
+
+
+def test_a_group_that_follows_no_objective_has_no_reference():
+    found = diagnose(
+        models.linear_gaussian(), tf.constant(models.data()), {"rws": ReweightedWakeSleep}, [5], 20, jit=False
+    )
+    assert found.set_index("group")["bias_squared"].isna().to_dict() == {"generative": False, "inference": True}
+
+
+class NeedsTwo(IWAE):
+    """Refuses a single sample."""
+
+    def __init__(self, samples):
+        if samples == 1:
+            raise ConfigError("NeedsTwo: one sample leaves none out.")
+        super().__init__(samples)
+
+
+def test_what_an_estimator_refuses_is_left_out_and_said(caplog):
+    x, stages = tf.constant(models.data()), []
+    options = {"repeats": 20, "jit": False, "progress": lambda stage, done: stages.append((stage, done))}
+    found = diagnose(models.linear_gaussian(), x, {"two": NeedsTwo}, [1, 3], **options)
+    assert found["samples"].tolist() == [3, 3]
+    assert "two with S=1 is left out: NeedsTwo: one sample leaves none out." in caplog.text
+    assert stages == [("two, 1 sample", 0), ("two, 3 samples", 0.5)]
+    with pytest.raises(ConfigError, match="one sample leaves none out"):
+        diagnose(models.linear_gaussian(), x, {"two": NeedsTwo}, [1], **options)
+
+
+def test_an_evaluation_can_be_interrupted_and_beta_weighs_the_kl():
+    model, x = models.linear_gaussian(), tf.constant(models.data())
+
+    def stop():
+        raise vi.Interrupted(15)
+
+    with pytest.raises(vi.Interrupted):
+        diagnose(model, x, {"iwae": IWAE}, [2], 20, jit=False, check=stop)
+    without = noise_of(AnalyticKL(1), model, jit=False).measure(20, kl_weight=0.0)[0]["inference"]
+    weighted = noise_of(AnalyticKL(1), model, jit=False).measure(20, kl_weight=3.0)[0]["inference"]
+    with tf.GradientTape() as tape:
+        kl = tf.reduce_mean(model.encode(x).kl(model.prior))
+    gradient = models.flatten(tape.gradient(kl, [v.value for v in model.inference_variables]))
+    difference = (weighted.sums - without.sums).sum(axis=0) / 20 + weighted.shift - without.shift
+    np.testing.assert_allclose(difference, 3 * gradient, rtol=1e-4, atol=1e-4)
+
+
+def test_memory_is_of_the_tensors_that_are_alive_at_once():
+    @tf.function
+    def chain(x):
+        doubled = 2.0 * x  # 400 bytes
+        both = tf.concat([doubled, tf.reshape(doubled + 1.0, [100])], 0)  # 400 + 400, then 800 more
+        return tf.reduce_sum(both)
+
+    assert diagnostics._peak_bytes(chain.get_concrete_function(tf.zeros([100])).graph) == 1600
+    few, many = (noise_of(IWAE(s), jit=False).measure(20)[1]["memory"] for s in (200, 400))
+    assert many / few == pytest.approx(2, rel=0.1)
+
+
+def power_law(slope, error, seed=0, samples=(1, 4, 16, 64)):
+    """Rows of one estimator and group whose SNR and variance are powers of S, with a relative error."""
+    rng = np.random.default_rng(seed)
+    values = {
+        name: [3.0 * s**slope * math.exp(error * rng.standard_normal()) for s in samples]
+        for name in ("snr", "variance")
+    }
+    values |= {f"{name}_error": error * np.array(values[name]) for name in ("snr", "variance")}
+    return pd.DataFrame({"estimator": "it", "group": "inference", "samples": samples} | values)
+
+
+def test_slopes_are_found_with_the_errors_that_they_have():
+    exact = fit_slopes(power_law(-0.5, 1e-9))
+    assert exact["quantity"].tolist() == ["snr", "variance"]
+    np.testing.assert_allclose(exact["slope"], -0.5, atol=1e-6)
+    fits = pd.concat([fit_slopes(power_law(0.5, 0.1, seed)).iloc[:1] for seed in range(100)])
+    models.assert_mean(fits["slope"], 0.5)
+    # ln S is −ln 4, 0, ln 4 about its mean; √(χ²/ν) above 1 adds to the error, by 17 % in the mean for ν = 1.
+    assert fits["slope"].std() == pytest.approx(0.1 / math.sqrt(2 * math.log(4) ** 2), rel=0.3)
+    assert fits["slope_error"].min() == pytest.approx(0.1 / math.sqrt(2 * math.log(4) ** 2), rel=0.01)
+
+
+def test_slopes_leave_out_what_has_no_logarithm_and_one_sample_and_say_where_points_are_no_power_law():
+    points = power_law(0.5, 1e-3, samples=(1, 4, 16, 64, 256))
+    points.loc[0, "snr"], points.loc[2, "snr"] = 100.0, 0.0
+    assert fit_slopes(points)["slope"][0] == pytest.approx(0.5, abs=0.01)
+    points.loc[3, "snr"] *= 2
+    assert fit_slopes(points)["slope_error"][0] > 0.1
+    assert fit_slopes(points.iloc[:2]).isna().any(axis=1).all()
+
+
+def test_the_signal_of_phi_falls_with_the_samples_for_iwae_and_rises_for_dreg():
+    """Eight times the samples: by √8 (Rainforth et al., 2018), and by √8 (Tucker et al., 2018)."""
+    model = near_the_optimum()
+
+    def ratio(make):
+        few, many = (noise_of(make(s), model, jit=False).measure(1000)[0]["inference"].moments() for s in (32, 256))
+        value = many["snr"] / few["snr"]
+        return value, value * math.hypot(*(each["snr_error"] / each["snr"] for each in (few, many)))
+
+    falls, error = ratio(IWAE)
+    assert abs(falls - 1 / math.sqrt(8)) < 3 * error < 0.25
+    rises, error = ratio(DReG)
+    assert abs(rises - math.sqrt(8)) < 0.3
+    assert error < 0.1
+
+
+@pytest.mark.slow
+def test_the_slopes_of_the_papers():
+    estimators = {"iwae": IWAE, "dreg": DReG, "analytic_kl": AnalyticKL, "stl": StickingTheLanding}
+    found = diagnose(near_the_optimum(), tf.constant(models.data()), estimators, [30, 100, 300, 1000], 10_000)
+    slopes = fit_slopes(found).set_index(["quantity", "group", "estimator"])["slope"].to_dict()
+    for name in estimators:
+        assert slopes["snr", "generative", name] == pytest.approx(0.5, abs=0.05)
+    expected = {"iwae": -0.5, "dreg": 0.5, "analytic_kl": 0.5, "stl": 0.5}
+    for name, slope in expected.items():
+        assert slopes["snr", "inference", name] == pytest.approx(slope, abs=0.1), name
+    assert slopes["variance", "inference", "iwae"] == pytest.approx(-1, abs=0.1)
+    assert slopes["variance", "inference", "dreg"] == pytest.approx(-3, abs=0.2)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return vi.train(SMALL, directory=tmp_path_factory.mktemp("runs") / "finished")
+
+
+def command(monkeypatch, capsys, *arguments):
+    """Runs `vi-diagnose` in this process; returns the exit code, and what it prints."""
+    monkeypatch.setattr(sys, "argv", ["vi-diagnose", *arguments])
+    with pytest.raises(SystemExit) as end:
+        commands.diagnose()
+    return end.value.code, *capsys.readouterr()
+
+
+def test_the_command_leaves_tables_and_pictures(finished, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "140")
+    own = ["estimators=[iwae,vi.estimators.DReG]", "samples=[2,4]", "repeats=20", "batch_size=3", "checkpoint=initial"]
+    code, out, err = command(monkeypatch, capsys, f"run={finished.directory}", *own)
+    assert (code, err) == (0, "")
+    for part in ("initial checkpoint, step 0, 3 validation data, 20 repeats", "vi.estimators.DReG", "SNR", "peak MB"):
+        assert part in out
+    folder = finished.directory / "diagnostics"
+    assert {path.name for path in folder.iterdir()} == {"gradients.csv", "slopes.csv", "snr.png", "variance.png"}
+    gradients, slopes = (pd.read_csv(folder / f"{name}.csv") for name in ("gradients", "slopes"))
+    assert len(gradients) == len(slopes) == 8
+    assert set(gradients["group"]) == {"generative", "inference"}
+    assert gradients.iloc[0][["checkpoint", "step", "split", "batch_size", "repeats"]].tolist() == [
+        *("initial", 0, "validation", 3, 20)
+    ]
+    trained, _ = finished.diagnose(["iwae"], [2], 20, 3)
+    assert trained["step"].unique() == [finished.summary["best"]["step"]]
+    assert trained["norm"][0] != gradients["norm"][0]
+
+
+ANSWERS = {
+    "": "run is not set; give it on the command line, run=VALUE.",
+    "run=RUN repeat=3": "repeat: there is no such key; did you mean repeats?",
+    "run=RUN samples=[0]": "samples=[0]: must be a list of at least one positive whole number, such as [256].",
+    "run=RUN samples=1,2": "samples=1,2: holds several values; a list needs brackets.",
+    "run=RUN repeats=5": "repeats=5: must be a whole number of at least 20.",
+    "run=RUN checkpoint=first": "checkpoint=first: must be best, last or initial.",
+    "run=RUN estimators=iwae": "estimators=iwae: must be a list of choices of the group estimator, or of dotted paths "
+    "of classes, such as [iwae, dreg].",
+    "run=RUN estimators=[iwea]": "estimators=[iwea]: there is no such choice; did you mean iwae? Allowed: ",
+    "run=RUN batch_size=999999": "batch_size=999999: exceeds the 299 validation data.",
+    "run=nope": "run=nope: holds no config.yaml, so it is not the directory of a run.",
+    "run=RUN --nope": "unrecognized arguments: --nope; vi-diagnose --help tells what there is.",
+    "run=RUN estimators=[vi.estimators.Nope] samples=[2]": "estimators._target_=vi.estimators.Nope: vi.estimators has ",
+}
+
+
+@pytest.mark.parametrize("arguments", ANSWERS)
+def test_every_mistake_is_one_sentence(arguments, finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "RUN").symlink_to(finished.directory)
+    code, _, err = command(monkeypatch, capsys, *arguments.split())
+    assert code == 2
+    assert err.splitlines()[-1].startswith(f"vi-diagnose: {ANSWERS[arguments]}")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run=RUN", "estimators=[iwea]"], ["run=nope"]])
+def test_help_and_wrong_values_are_answered_without_tensorflow(arguments, finished, tmp_path):
+    (tmp_path / "tensorflow.py").write_text("raise ImportError('imported')")
+    (tmp_path / "RUN").symlink_to(finished.directory)
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from vi.commands import diagnose; diagnose()"
+    result = subprocess.run([sys.executable, "-c", code, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == (0 if arguments == ["--help"] else 2)
+    assert "imported" not in result.stderr
+    lines = (config.conf_directory() / "diagnose.yaml").read_text().splitlines()
+    if arguments == ["--help"]:
+        assert "Usage: vi-diagnose run=RUN_DIR" in result.stdout
+        assert [line for line in lines if line not in result.stdout] == []
+        assert [line for line in lines if " # " not in line] == ["data:"]
+
+
+def test_every_key_of_the_command_has_a_rule():
+    text = (config.conf_directory() / "diagnose.yaml").read_text()
+    assert [key for key, _ in schema.leaves(yaml.safe_load(text))] == list(schema.REQUESTS["diagnose"])
+
+
+def test_to_watch_the_gradients_of_a_training_changes_nothing_of_it():
+    def weights(watched):
+        trainer = make_trainer(DReG(3), beta=0.5)
+        watch = watch_gradients(trainer, tf.constant(models.data()), seed=0)
+        found = [watch(watched) for _ in range(2) if trainer.run(5)]
+        return found, [v.numpy() for group in trainer.state.values() for v in group]
+
+    (first, second), watched = weights(True)
+    (none, _), plain = weights(False)
+    for one, other in zip(plain, watched, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert none == dict.fromkeys(first)
+    assert all(value > 0 and value != second[name] for name, value in first.items())
+
+
+def test_a_training_diagnoses_itself_every_few_epochs_also_gone_on_with(tmp_path):
+    vi.train([*SMALL, "trainer.epochs=3", "trainer.diagnose_every=2"], directory=tmp_path)
+    metrics = vi.train([f"resume={tmp_path}", "trainer.epochs=4"]).metrics
+    names = [f"gradient_{name}/{group}" for group in ("generative", "inference") for name in ("snr", "variance")]
+    assert metrics[names].notna().to_numpy().tolist() == [[False] * 4, [True] * 4, [False] * 4, [True] * 4]
+    assert (metrics[names].dropna() > 0).all(axis=None)
+
+
+@pytest.mark.slow
+def test_a_training_that_diagnoses_itself_is_the_same_bit_for_bit_also_gone_on_with(tmp_path):
+    own = [*SMALL, "trainer.jit=true", "estimator=dreg", "trainer.epochs=4"]
+    plain = vi.train(own, directory=tmp_path / "plain")
+    vi.train([*own, "trainer.epochs=3", "trainer.diagnose_every=2"], directory=tmp_path / "watched")
+    watched = vi.train([f"resume={tmp_path / 'watched'}", "trainer.epochs=4"])
+    for one, other in zip(plain.load("last").variables, watched.load("last").variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+    same = [name for name in plain.metrics if name != "seconds"]
+    pd.testing.assert_frame_equal(plain.metrics[same], watched.metrics[same], check_exact=True)
