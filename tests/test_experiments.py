@@ -19,7 +19,7 @@ from vi.priors import StandardNormal
 EXPERIMENTS = sorted(file.stem for file in (conf_directory() / "experiment").glob("*.yaml"))
 QUICK = ["logger=none", "trainer.jit=false", "trainer.epochs=0.2", "trainer.evaluate_every=1"]
 SMALL = ["trainer.batch_size=4", "trainer.validation_samples=2", "trainer.validation_size=5"]
-AUTHORS = ("tiao2017", "zhu", "tfp2019", "mnih2016", "hinton1995", "bornschein2015", "mnist", "target")
+AUTHORS = ("tiao2017", "zhu", "tfp2019", "mnih2014", "mnih2016", "hinton1995", "bornschein2015", "mnist", "target")
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def slice_of_mnist(tmp_path, monkeypatch):
     images = {f"x_{part}": rng.integers(0, 256, (size, 28, 28), dtype=np.uint8) for part, size in parts.items()}
     labels = {f"y_{part}": np.arange(size) % 10 for part, size in parts.items()}
     np.savez(tmp_path / "mnist.npz", **images, **labels)
-    bits = {name: rng.integers(0, 2, (20, 784), dtype=np.uint8) for name in ("x_train", "x_valid", "x_test")}
+    bits = {name: rng.integers(0, 2, (20, 28, 28), dtype=np.uint8) for name in ("x_train", "x_valid", "x_test")}
     np.savez(tmp_path / "binarized_mnist_larochelle.npz", **bits)
     monkeypatch.setenv("VI_DATA_DIR", str(tmp_path))
 
