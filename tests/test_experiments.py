@@ -20,7 +20,18 @@ EXPERIMENTS = sorted(file.stem for file in (conf_directory() / "experiment").glo
 QUICK = ["logger=none", "trainer.jit=false", "trainer.epochs=0.2", "trainer.evaluate_every=1", "trainer.evaluate=false"]
 SMALL = ["trainer.batch_size=4", "trainer.validation_samples=2", "trainer.validation_size=5"]
 AUTHORS = (
-    *("tiao2017", "zhu", "tfp2019", "burda2015", "tucker2018", "mnih2016", "hinton1995", "bornschein2015", "jang2017"),
+    *(
+        "tiao2017",
+        "zhu",
+        "tfp2019",
+        "burda2015",
+        "tucker2018",
+        "mnih2014",
+        "mnih2016",
+        "hinton1995",
+        "bornschein2015",
+        "jang2017",
+    ),
     *("mnist", "target"),
 )
 
