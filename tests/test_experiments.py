@@ -19,17 +19,19 @@ from vi.priors import StandardNormal
 EXPERIMENTS = sorted(file.stem for file in (conf_directory() / "experiment").glob("*.yaml"))
 QUICK = ["logger=none", "trainer.jit=false", "trainer.epochs=0.2", "trainer.evaluate_every=1"]
 SMALL = ["trainer.batch_size=4", "trainer.validation_samples=2", "trainer.validation_size=5"]
-AUTHORS = ("tiao2017", "zhu", "tfp2019", "mnist", "target")
+AUTHORS = ("tiao2017", "zhu", "tfp2019", "mnist", "target", "jang2017")
 
 
 @pytest.fixture
 def slice_of_mnist(tmp_path, monkeypatch):
-    """A folder of data with 60 + 20 images of 28×28."""
+    """A folder of data with 60 + 20 images of 28×28, and with 60 + 20 + 20 of 0 and 1."""
     rng = np.random.default_rng(0)
     parts = {"train": 60, "test": 20}
     images = {f"x_{part}": rng.integers(0, 256, (size, 28, 28), dtype=np.uint8) for part, size in parts.items()}
     labels = {f"y_{part}": np.arange(size) % 10 for part, size in parts.items()}
     np.savez(tmp_path / "mnist.npz", **images, **labels)
+    bits = {"x_train": images["x_train"] // 128, "x_valid": images["x_test"] // 128, "x_test": images["x_test"] // 128}
+    np.savez(tmp_path / "binarized_mnist_larochelle.npz", **bits)
     monkeypatch.setenv("VI_DATA_DIR", str(tmp_path))
 
 
@@ -45,9 +47,9 @@ def closed_form():
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_runs_with_tiny_arguments(name, slice_of_mnist, tmp_path, monkeypatch):
     monkeypatch.setattr("vi.job.draw", lambda *_: ())  # pictures have tests of their own
-    of_mnist = compose([f"experiment={name}"])[0].data._target_ == "vi.data.mnist"
+    data = compose([f"experiment={name}"])[0].data._target_
     held_out = "data.validation=5" if name in ("mnist_mlp", "tfp2019_beta") else "data.validation=test"
-    size = [held_out] if of_mnist else ["data.size=60"]
+    size = {"vi.data.mnist": [held_out], "vi.data.binarized_mnist": []}.get(data, ["data.size=60"])
     if name.startswith("tfp2019_conv"):
         size += ["encoder.filters=[2,2,2,2,2]", "decoder.filters=[2,2,2,2,2,2]"]
     if name == "target_density":
@@ -197,7 +199,15 @@ TABULAR = {
     **{"posterior._target_": "vi.posteriors.FullCovarianceGaussian", "trainer.epochs": 20},
     **{"estimator._target_": "vi.estimators.MonteCarloKL", "estimator.divergence_samples": 10},
 }
+JANG = {
+    **{"data._target_": "vi.data.binarized_mnist", "posterior._target_": "vi.relaxations.GumbelSoftmax"},
+    **{"posterior.categories": 10, "prior.categories": 10, "model.latent_dim": 300, "trainer.batch_size": 100},
+    **{"estimator._target_": "vi.estimators.AnalyticKL", "trainer.epochs": 20, "optimizer.learning_rate": 1e-3},
+    "posterior.temperature": {"_target_": "vi.relaxations.Annealing", "rate": 1e-4, "minimum": 0.5},
+}
 SPECIFIED = {
+    "jang2017_categorical": JANG | {"posterior.straight_through": False},
+    "jang2017_straight_through": JANG | {"posterior.straight_through": True},
     "tiao2017_mlp": TIAO,
     "tiao2017_monte_carlo_kl": TIAO | {"estimator._target_": "vi.estimators.MonteCarloKL"},
     "tiao2017_kl_only": TIAO | {"likelihood._target_": "vi.likelihoods.NoLikelihood", "trainer.epochs": 10},
