@@ -82,6 +82,7 @@ class Figure:
         sweep: as typed, such as trainer.beta=1,2; the number then goes from its first value to its last.
         text: shown instead of a number, once the experiment has been run.
         after: what is to be typed after the run for the number.
+        published: the number that the source gives, by a recipe of its own.
     """
 
     experiment: str
@@ -94,6 +95,7 @@ class Figure:
     sweep: str | None = None
     text: str | None = None
     after: str | None = None
+    published: str = "–"
 
     def owns(self, result: Result) -> bool:
         """Whether the result is of this experiment as it stands, or of this sweep."""
@@ -162,7 +164,8 @@ class System:
         figures: ours.
         ours: what is said in place of figures.
         error: of a mean over seeds, sd or se.
-        details: a section of its own below the table, comparison or sweep.
+        details: a section of its own below the table: comparison, sweep or published.
+        text: what that section says first.
     """
 
     system: str
@@ -172,6 +175,7 @@ class System:
     ours: str = "not run"
     error: str = "sd"
     details: str | None = None
+    text: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -422,6 +426,16 @@ def details(system: System, results: Results) -> str:
         head = ("setting", "seeds", "NELBO", "−iw_bound", "KL", "NLL")
         text = "At the end of training, on all validation data, in nats; ± is the standard error over seeds.\n\n"
         return title + text + table(head, rows) if rows else ""
+    if system.details == "published":
+        rows = []
+        for figure in system.figures:
+            if owned := [result for result in results if figure.owns(result)]:
+                number = Estimate.of(owned, figure.number, figure.scale)
+                units = Estimate.of(owned, "evaluation.active_units")
+                cells = number.cell(figure.digits), f"{units.mean:g}" if units.n else "–", figure.published
+                rows.append([figure.label.split(":")[0], str(len(owned)), *cells])
+        head = ("setting", "seeds", "−log p(x), ours", "active units", "published")
+        return f"{title}{system.text}\n\n{table(head, rows)}" if rows else ""
     if system.details == "sweep":
         figure = system.figures[0]
         frame = sweep_frame(figure, results)
