@@ -1,8 +1,10 @@
 """Signal, noise and bias of gradients: against NumPy over the gradients themselves, closed forms, and the paper."""
 
+import itertools
 import math
 import subprocess
 import sys
+import types
 
 import keras
 import numpy as np
@@ -18,7 +20,8 @@ from tests.test_trainer import make_trainer
 from vi import commands, config, diagnostics, schema
 from vi.diagnostics import GradientNoise, Sums, diagnose, fit_slopes, watch_gradients
 from vi.errors import ConfigError
-from vi.estimators import IWAE, AnalyticKL, DReG, MonteCarloKL, ReweightedWakeSleep, ScoreFunction, StickingTheLanding
+from vi.estimators import IWAE, AnalyticKL, DReG, ReweightedWakeSleep, ScoreFunction, StickingTheLanding
+from vi.loop import Progress, _is_due
 from vi.types import Losses
 
 SMALL = [*TINY, "encoder.hidden=[8]", "decoder.hidden=[8]"]
@@ -103,7 +106,7 @@ def test_without_signal_the_ratio_is_zero_within_its_error_and_without_noise_inf
     assert (still["variance"], still["snr"], still["norm_error"]) == (0, math.inf, 0)
 
 
-@pytest.mark.parametrize("estimator", [AnalyticKL(2), MonteCarloKL(2), StickingTheLanding(2)])
+@pytest.mark.parametrize("estimator", [AnalyticKL(2), StickingTheLanding(2)])
 def test_the_norm_is_that_of_the_exact_gradient_and_the_bias_is_none(estimator):
     model = models.linear_gaussian()
     exact = dict(zip(("generative", "inference"), models.exact_gradients(model, models.data()), strict=True))
@@ -276,15 +279,15 @@ def command(monkeypatch, capsys, *arguments):
 
 def test_the_command_leaves_tables_and_pictures(finished, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "140")
-    own = ["estimators=[iwae,vi.estimators.DReG]", "samples=[2,4]", "repeats=20", "batch_size=3", "checkpoint=initial"]
+    own = ["estimators=[vi.estimators.IWAE]", "samples=[2,4]", "repeats=20", "batch_size=3", "checkpoint=initial"]
     code, out, err = command(monkeypatch, capsys, f"run={finished.directory}", *own)
     assert (code, err) == (0, "")
-    for part in ("initial checkpoint, step 0, 3 validation data, 20 repeats", "vi.estimators.DReG", "SNR", "peak MB"):
+    for part in ("initial checkpoint, step 0, 3 validation data, 20 repeats", "vi.estimators.IWAE", "SNR", "peak MB"):
         assert part in out
     folder = finished.directory / "diagnostics"
     assert {path.name for path in folder.iterdir()} == {"gradients.csv", "slopes.csv", "snr.png", "variance.png"}
     gradients, slopes = (pd.read_csv(folder / f"{name}.csv") for name in ("gradients", "slopes"))
-    assert len(gradients) == len(slopes) == 8
+    assert len(gradients) == len(slopes) == 4
     assert set(gradients["group"]) == {"generative", "inference"}
     assert gradients.iloc[0][["checkpoint", "step", "split", "batch_size", "repeats"]].tolist() == [
         *("initial", 0, "validation", 3, 20)
@@ -355,6 +358,16 @@ def test_to_watch_the_gradients_of_a_training_changes_nothing_of_it():
     assert all(value > 0 and value != second[name] for name, value in first.items())
 
 
+def test_a_diagnosis_is_due_at_the_first_evaluation_after_each_so_many_epochs():
+    trainer = types.SimpleNamespace(size=30, batch_size=7)
+
+    def due(*steps):
+        return [_is_due(trainer, Progress(step=b, evaluated=a), 0.5) for a, b in itertools.pairwise(steps)]
+
+    assert due(0, 2, 3, 4, 5, 15, 16) == [False, True, False, True, True, False]  # every 2 1/7 steps
+
+
+@pytest.mark.slow
 def test_a_training_diagnoses_itself_every_few_epochs_also_gone_on_with(tmp_path):
     vi.train([*SMALL, "trainer.epochs=3", "trainer.diagnose_every=2"], directory=tmp_path)
     metrics = vi.train([f"resume={tmp_path}", "trainer.epochs=4"]).metrics
