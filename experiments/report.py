@@ -434,8 +434,8 @@ def details(system: System, results: Results) -> str:
                 units = Estimate.of(owned, "evaluation.active_units")
                 cells = number.cell(figure.digits), f"{units.mean:g}" if units.n else "–", figure.published
                 rows.append([figure.label.split(":")[0], str(len(owned)), *cells])
-        head = ("setting", "seeds", "−log p(x), ours", "active units", "published")
-        return f"{title}{system.text}\n\n{table(head, rows)}" if rows else ""
+        columns = ("setting", "seeds", "−log p(x), ours", "active units", "published")
+        return f"{title}{system.text}\n\n{table(columns, rows)}" if rows else ""
     if system.details == "sweep":
         figure = system.figures[0]
         frame = sweep_frame(figure, results)
