@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from scipy.stats import norm
 
-from vi import diagrams, figures, networks, pictures
+from vi import diagrams, figures, networks, pictures, posteriors, priors
 from vi.data import Dataset
 from vi.likelihoods import Bernoulli, Gaussian, NoLikelihood
 from vi.model import LatentVariableModel
@@ -69,6 +69,7 @@ def given(monkeypatch) -> dict[str, tuple]:
         (lambda: make((6, 6, 1), 2), IMAGES | FLAT),
         (lambda: make((6, 6, 1), 2, size=8), IMAGES | FLAT),  # two data to validate on
         (lambda: make((6, 6, 1), 5), IMAGES),
+        (lambda: make((6, 6, 1), 2, posterior=posteriors.Bernoulli, prior=priors.Bernoulli), IMAGES),
         (lambda: make((6, 6), 5, Gaussian), TABLES),
         (lambda: make((6, 6, 3), 2, Gaussian), TABLES | FLAT),
         (lambda: make((4,), 2), TABLES),
@@ -80,7 +81,7 @@ def given(monkeypatch) -> dict[str, tuple]:
         (lambda: target(3), {"curves"}),
     ],
     ids=[
-        *["images", "two images", "five latents", "grey levels", "colours", "binary table", "one feature"],
+        *["images", "two images", "five latents", "two bits", "grey levels", "colours", "binary table", "one feature"],
         *["no noise", "images without a sampler", "a table without a sampler", "target", "target of three dimensions"],
     ],
 )

@@ -25,6 +25,7 @@ from vi import posteriors, priors, random
 from vi.data import Dataset
 from vi.errors import ConfigError
 from vi.estimators import IWAE, AnalyticKL, DReG, MonteCarloKL
+from vi.evaluate import Evaluator
 from vi.posteriors import BinaryConcrete, GumbelSoftmax
 from vi.schedules import Annealing
 from vi.trainer import Trainer
@@ -68,6 +69,21 @@ def test_outside_training_it_is_the_discrete_family_whatever_the_temperature(nam
     assert frequencies(relaxed, particles.z.numpy().reshape(-1, relaxed.latent_dim)).any(axis=1).all()
     np.testing.assert_array_equal(particles.z, expected.z)
     np.testing.assert_array_equal(particles.log_weight, expected.log_weight)
+
+
+@every_mode
+@every_relaxation
+def test_an_evaluation_does_not_depend_on_the_temperature(name, straight_through):
+    data = Dataset({"x_train": binary_data(12)}, "test data", validation=0.5)
+
+    def estimates(kind):
+        found = Evaluator(discrete_model(kind), data, jit=False).estimate(data.validation, samples=3)
+        return dataclasses.astuple(found)
+
+    expected = estimates(KINDS[name])
+    for temperature in (0.01, 5.0):
+        options = {"temperature": temperature, "straight_through": straight_through}
+        np.testing.assert_array_equal(estimates(relaxed_kind(name, **options)), expected)
 
 
 @every_relaxation
@@ -234,7 +250,7 @@ def one_bit(temperature=0.6):
         z = tf.linspace(-60.0, 60.0, 6001)[None, :, None]
         logits = model.encode(x).parameters["logits"]
 
-        def log_density(logits):  # of z such that sigmoid(z) is binary Concrete (Maddison et al., 2017, eq. 28)
+        def log_density(logits):  # of z such that sigmoid(z) is binary Concrete
             t = logits - temperature * z
             return (np.log(temperature) + t - 2 * tf.nn.softplus(t))[..., 0]
 

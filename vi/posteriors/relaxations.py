@@ -83,7 +83,7 @@ class Relaxation(Posterior):
 class GumbelSoftmax(Relaxation, Categorical):
     """N one-hot variables of K categories, relaxed in training to softmax((logits + Gumbel noise) / temperature).
 
-    Jang et al. (2017), eq. 2; Maddison et al. (2017), eq. 10, whose Concrete distribution it is.
+    Jang et al. (2017), eq. 2; the Concrete distribution of Maddison et al. (2017), definition 1.
 
     Args:
         latent_dim: L = N·K.
