@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "data": LEAVES,
     "synthetic": LEAVES | {"data"},
     "densities": LEAVES,
-    "schedules": set(),
+    "schedules": {"errors"},
     "directory": {"errors"},
     "interruption": {"errors"},
     "checkpoint": LEAVES,
@@ -164,9 +164,9 @@ def concrete(base):
 
 FAMILIES = [
     (vi.estimators.Estimator, "estimator", "estimators importance score wake_sleep"),
-    (vi.posteriors.Posterior, "posterior", "posteriors relaxations"),
+    (vi.posteriors.Posterior, "posterior", "posteriors discrete relaxations"),
     (vi.likelihoods.Likelihood, "likelihood", "likelihoods"),
-    (vi.priors.Prior, "prior", "posteriors"),
+    (vi.priors.Prior, "prior", "posteriors discrete"),
 ]
 
 

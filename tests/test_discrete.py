@@ -214,6 +214,20 @@ def test_a_mass_and_a_density_are_no_model():
         discrete_model(dataclasses.replace(KINDS["bernoulli"], prior=lambda: priors.StandardNormal(models.L)))
 
 
+@pytest.mark.parametrize(
+    ("posterior", "prior"),
+    [
+        (lambda: posteriors.Bernoulli(6), lambda: priors.Categorical(6, 2)),
+        (lambda: posteriors.Categorical(6, 3), lambda: priors.Bernoulli(6)),
+        (lambda: posteriors.Categorical(6, 3), lambda: priors.Categorical(6, 2)),
+    ],
+)
+def test_a_prior_of_other_variables_is_no_model(posterior, prior):
+    kind = dataclasses.replace(KINDS["categorical"], posterior=posterior, prior=prior)
+    with pytest.raises(ConfigError, match="is of other variables than the posterior"):
+        discrete_model(kind)
+
+
 @every_kind
 def test_dreams_are_hard_and_have_their_log_mass(kind):
     model = discrete_model(kind)

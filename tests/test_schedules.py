@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from vi import config
+from vi.errors import ConfigError
 from vi.schedules import Cyclical
 
 
@@ -32,3 +33,9 @@ def test_a_warm_up_is_chosen_by_name(warmup, at_100, at_2500):
 def test_a_warm_up_takes_settings_of_its_own():
     composed = config.resolve(*config.compose(["warmup=cyclical", "trainer.beta.cycles=2", "trainer.beta.end=4.0"]))
     assert composed["trainer"]["beta"]["cycles"] == 2
+
+
+@pytest.mark.parametrize("wrong", [{"period": 0}, {"period": 10, "rise": 0.0}, {"period": 10, "rise": 1.5}])
+def test_a_cycle_that_is_none_is_one_sentence(wrong):
+    with pytest.raises(ConfigError, match="period must be at least 1, and rise above 0"):
+        Cyclical(**wrong)

@@ -10,7 +10,7 @@ from vi.errors import ConfigError
 
 
 class OneHot(tfd.OneHotCategorical):
-    """TensorFlow Probability's, with a log mass that is differentiable by the value too."""
+    """TensorFlow Probability's, with a log mass that is differentiable by the value too, and not −∞ off its support."""
 
     def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(x * tf.nn.log_softmax(self.logits), axis=-1)

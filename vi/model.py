@@ -59,11 +59,15 @@ class LatentVariableModel:
                 f"the posterior {type(self.posterior).__name__} is {kinds[self.posterior.discrete]}, but the prior "
                 f"{type(self.prior).__name__} is {kinds[self.prior.discrete]}; give a prior of the same kind."
             )
-        categories = [part.categories for part in (self.posterior, self.prior) if hasattr(part, "categories")]
-        if len(set(categories)) > 1:
-            raise ConfigError(
-                f"posterior.categories={categories[0]} and prior.categories={categories[1]}: must be the same."
-            )
+        p = self.prior.marginals() if self.prior.discrete else None
+        q = self.encode(tf.zeros([1, *self.likelihood.event_shape], self.posterior.compute_dtype))
+        if p is not None and (variables := self.posterior.marginals(q.distribution)) is not None:
+            found, needed = ((type(each), *each.batch_shape[-1:], *each.event_shape) for each in (p, variables))
+            if found != needed:
+                raise ConfigError(
+                    f"the prior {type(self.prior).__name__} is of other variables than the posterior "
+                    f"{type(self.posterior).__name__}; both must be bits, or one-hot variables of as many categories."
+                )
 
     def noise(self, draws: Draws, index: tf.Tensor, seed: tf.Tensor, step: int | tf.Tensor) -> Noise:
         """All the noise of one step.

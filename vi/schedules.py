@@ -6,6 +6,8 @@ from typing import Any
 
 import keras
 
+from vi.errors import ConfigError
+
 
 class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
     """Cyclical annealing of the KL weight (Fu et al., 2019, eq. 6): in each cycle it rises linearly and then stays.
@@ -15,9 +17,17 @@ class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
         cycles: how many there are; thereafter the value is `end`.
         rise: the fraction of a cycle in which it rises from 0 to `end`.
         end: the value at which it stays.
+
+    Raises:
+        ConfigError: no such cycle.
     """
 
     def __init__(self, period: int, cycles: int = 4, rise: float = 0.5, end: float = 1.0):
+        if not 0 < rise <= 1 or period < 1:
+            raise ConfigError(
+                f"trainer.beta: there is no cycle of period={period} and rise={rise}; period must be at least 1, and "
+                "rise above 0 and at most 1."
+            )
         self.period, self.cycles, self.rise, self.end = period, cycles, rise, end
 
     def __call__(self, step: Any) -> Any:

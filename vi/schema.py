@@ -169,7 +169,7 @@ RULES: dict[str, Rule] = {
     "estimator.outer": integer(1),
     "estimator.importance_weighted": choice(True, False),
     "estimator.alpha": either(number(), choice("max")),
-    "estimator.order": number(low=1),
+    "estimator.order": number(above=1),
     "estimator.form": choice("log", "exponential"),
     "estimator.offset": number(),
     "estimator.function": TEXT,

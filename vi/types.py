@@ -99,6 +99,10 @@ class Particles:
         """
         return dataclasses.replace(self, log_posterior=self.posterior.stopped().log_prob(self.z))
 
+    def pathless_log_posterior(self) -> tf.Tensor:
+        """log q(z|x) at z that passes no gradient, `[B, S]`: by φ, its gradient is the score, for any posterior."""
+        return self.posterior.log_prob(tf.stop_gradient(self.z))
+
     def tempered(self) -> Particles:
         """The same particles with log p(z) and log q(z|x) multiplied by β.
 

@@ -15,26 +15,27 @@ from vi.types import Losses, Particles
 
 
 class Renyi(Estimator):
-    """The variational Rényi bound (Li & Turner, 2016, eq. 5 and 7): 1/(1 − α) log (1/S) Σ w^(1 − α).
+    """The variational Rényi bound (Li & Turner, 2016): 1/(1 − α) log (1/S) Σ w^(1 − α).
 
     It falls in α: α = 0 is `IWAE`, α → 1 the ELBO, and "max" the limit α → −∞, the largest log weight. At finite S the
-    estimate is biased towards the ELBO. For α ≥ 0 its expectation is below log p(x); for α < 0 and "max" the exact
-    bound is above it but the estimate, of S samples, may be on either side.
+    estimate is biased towards the ELBO. For α ≥ 0 its expectation is below log p(x). For α < 0 and "max" the exact
+    bound is above log p(x) and its estimate, of S samples, on either side; φ ascends it all the same, as in the paper,
+    so that its optimum is not the true posterior, and moves away as S grows.
 
     Args:
-        alpha: α, any number but 1, or "max".
+        alpha: α, a number at least 0.001 away from 1, or "max".
         samples: S.
 
     Raises:
-        ConfigError: α = 1.
+        ConfigError: α is 1, or so near that its power loses what float32 holds.
     """
 
     def __init__(self, alpha: float | Literal["max"] = 0.5, samples: int = 5):
         super().__init__(samples)
-        if alpha == 1:
+        if alpha != "max" and abs(alpha - 1) < 1e-3 * (1 - 1e-9):
             raise ConfigError(
-                "estimator.alpha=1: the Rényi bound at 1 is the ELBO, so must be another number or max; use "
-                "estimator=monte_carlo_kl for the ELBO."
+                f"estimator.alpha={alpha}: the Rényi bound at 1 is the ELBO, so must be max or a number at least 0.001 "
+                "away from 1; use estimator=monte_carlo_kl for the ELBO."
             )
         self.alpha = alpha
         self.kind = "estimate" if alpha == "max" or alpha < 0 else "lower"
@@ -47,18 +48,25 @@ class Renyi(Estimator):
 
 
 class ChiUpperBound(Estimator):
-    """The χ upper bound CUBO_n = 1/n log E_q w^n (Dieng et al., 2017, eq. 4), which φ descends.
+    """The χ upper bound CUBO_n = 1/n log E_q w^n (Dieng et al., 2017), which φ descends.
 
     As S → ∞ it is above log p(x). With S samples its log is biased downwards and bounds nothing; exp(n · CUBO_n) alone
-    is unbiased. θ, for which an upper bound is no objective, ascends the importance-weighted bound of the same samples.
+    is unbiased. The log of S samples must not be descended along the path of z: where log w varies by more than a few
+    nats it is about its largest value, which falls as q moves away from the posterior. So in log form φ follows the
+    gradient of CUBO_n itself, −(n − 1)/n E w^n ∇ log q / E w^n, with both expectations from the S samples: a score,
+    biased of the order 1/S, for any posterior with a density. θ, for which an upper bound is no objective, ascends
+    the importance-weighted bound of the same samples.
 
     Args:
-        order: n, at least 1.
+        order: n, above 1.
         samples: S.
-        form: what φ descends: "log", the estimate of CUBO_n itself, whose gradient is biased at finite S; or
-            "exponential", exp(n (CUBO_n − c)) / n, whose gradient is unbiased (eq. 6 and algorithm 1).
+        form: what φ follows: "log", as above; or "exponential", the gradient of exp(n (CUBO_n − c)) / n along the path
+            of z, without bias, of a variance that is large unless q is near the posterior.
         offset: c, in nats, a constant of the run for the exponential form: about the log weights that are met, for
             float32 holds exp(n (log w − c)) only for |log w − c| < 87 / n.
+
+    Raises:
+        ConfigError: an offset for the log form, which has none.
     """
 
     kind = "estimate"
@@ -67,6 +75,8 @@ class ChiUpperBound(Estimator):
         self, order: float = 2.0, samples: int = 5, form: Literal["log", "exponential"] = "log", offset: float = 0.0
     ):
         super().__init__(samples)
+        if form == "log" and offset:
+            raise ConfigError(f"estimator.offset={offset}: must be 0 for estimator.form=log, which needs none.")
         self.order, self.form, self.offset = order, form, offset
 
     def bound(self, particles: Particles) -> tf.Tensor:
@@ -74,12 +84,19 @@ class ChiUpperBound(Estimator):
         return log_mean_exp(self.order * particles.log_weight, axis=1) / self.order
 
     def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """The negative importance-weighted bound for θ, CUBO_n in the chosen form for φ, `[B]`, weighted by β."""
-        tempered = particles.tempered()
-        upper = self.bound(tempered)
+        """The negative importance-weighted bound for θ; for φ exp(n (CUBO_n − c)) / n or none; `[B]`, weighted by β."""
+        tempered, inference = particles.tempered(), None
         if self.form == "exponential":
-            upper = tf.exp(self.order * (upper - self.offset)) / self.order
-        return Losses(generative=-log_mean_exp(tempered.log_weight, axis=1), inference=upper)
+            inference = tf.exp(self.order * (self.bound(tempered) - self.offset)) / self.order
+        return Losses(generative=-log_mean_exp(tempered.log_weight, axis=1), inference=inference)
+
+    def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """The objective; in log form, for φ a surrogate of the score above, by −(β − 1/n) with β; `[B]`."""
+        if self.form == "exponential":
+            return super().losses(particles, step)
+        weight = tf.stop_gradient(tf.nn.softmax(self.order * particles.tempered().log_weight, axis=1))
+        score = tf.reduce_sum(weight * particles.pathless_log_posterior(), axis=1)
+        return self.objective(particles, step)._replace(inference=-(particles.kl_weight - 1 / self.order) * score)
 
 
 class FDivergence(Estimator):

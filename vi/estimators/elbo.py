@@ -29,7 +29,7 @@ class ELBO(Estimator):
             eq. 8, whose γ is β here). With a Monte Carlo KL, the mean of the absolute value is above that of the KL's.
 
     Raises:
-        ConfigError: both penalties.
+        ConfigError: both penalties, or groups without free bits.
     """
 
     def __init__(
@@ -40,6 +40,8 @@ class ELBO(Estimator):
             raise ConfigError(
                 f"estimator.free_bits={free_bits}: is one penalty and estimator.capacity another; only one may be set."
             )
+        if groups is not None and not free_bits:
+            raise ConfigError(f"estimator.groups={groups}: is of free bits, so estimator.free_bits must be above 0.")
         self.free_bits, self.groups, self.capacity = free_bits, groups, capacity
 
     @abc.abstractmethod

@@ -42,7 +42,7 @@ class DReG(IWAE):
 
 
 class MIWAE(Estimator):
-    """The mean of M importance-weighted bounds of S samples each (Rainforth et al., 2018, eq. 9).
+    """The mean of M importance-weighted bounds of S samples each (Rainforth et al., 2018).
 
     Args:
         samples: S, within each bound.
@@ -68,7 +68,7 @@ class MIWAE(Estimator):
 
 
 class PIWAE(MIWAE):
-    """θ ascends the bound of all M · S samples, φ that of `MIWAE` (Rainforth et al., 2018, section 4).
+    """θ ascends the bound of all M · S samples, φ that of `MIWAE` (Rainforth et al., 2018).
 
     `bound` is θ's, the tighter one.
 
@@ -88,7 +88,7 @@ class PIWAE(MIWAE):
 
 
 class StickingTheLanding(Estimator):
-    """The ELBO with the path-derivative gradient (Roeder et al., 2017, eq. 6): log q(z|x) at stopped φ.
+    """The ELBO with the path-derivative gradient (Roeder et al., 2017): log q(z|x) at stopped φ.
 
     The score that is left out has mean zero, so the gradient is that of the ELBO for every S, without variance where
     q is the true posterior.
@@ -96,8 +96,8 @@ class StickingTheLanding(Estimator):
     Args:
         samples: S.
         importance_weighted: take the log of the mean of the S weights instead of the mean of their logs. For φ and
-            S > 1 this gradient is **biased**: in the mean of weights the score does not vanish (Tucker et al., 2018,
-            section 4); `DReG` is the cure.
+            S > 1 this gradient is **biased**: in the mean of weights the score does not vanish (Tucker et al., 2018);
+            `DReG` is the cure.
     """
 
     def __init__(self, samples: int = 1, importance_weighted: bool = False):

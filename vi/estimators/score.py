@@ -84,7 +84,7 @@ class ScoreFunction(Estimator):
         """The objective, but for φ a surrogate whose gradient is the one above, at stopped z, `[B]`."""
         signal = _signal(particles)
         weight = tf.stop_gradient(signal - self._baseline(particles, signal))
-        surrogate = -tf.reduce_mean(weight * _log_posterior(particles), axis=1)
+        surrogate = -tf.reduce_mean(weight * particles.pathless_log_posterior(), axis=1)
         return self.objective(particles, step)._replace(inference=surrogate)
 
     def update(self, particles: Particles) -> None:
@@ -134,18 +134,13 @@ class VIMCO(IWAE):
         baseline = log_mean_exp(_replaced(log_weight, geometric), axis=2)  # [B, S]
         beta = tf.reshape(tf.cast(particles.kl_weight, log_weight.dtype), [-1, 1])
         weight = log_mean_exp(log_weight, axis=1)[:, None] - baseline - beta * tf.nn.softmax(log_weight, axis=1)
-        surrogate = -tf.reduce_sum(tf.stop_gradient(weight) * _log_posterior(particles), axis=1)
+        surrogate = -tf.reduce_sum(tf.stop_gradient(weight) * particles.pathless_log_posterior(), axis=1)
         return self.objective(particles, step)._replace(inference=surrogate)
 
 
 def _signal(particles: Particles) -> tf.Tensor:
     """The log weights, weighted by β, as constants, `[B, S]`."""
     return tf.stop_gradient(particles.tempered().log_weight)
-
-
-def _log_posterior(particles: Particles) -> tf.Tensor:
-    """log q(z|x) at z that passes no gradient, `[B, S]`."""
-    return particles.posterior.log_prob(tf.stop_gradient(particles.z))
 
 
 def _replaced(values: tf.Tensor, own: tf.Tensor) -> tf.Tensor:

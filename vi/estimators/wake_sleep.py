@@ -79,8 +79,7 @@ class ReweightedWakeSleep(IWAE):
 def _wake(particles: Particles) -> tf.Tensor:
     """−Σ w̃ log q(z|x) at weights and z that pass no gradient, `[B]`."""
     weight = tf.stop_gradient(tf.nn.softmax(particles.log_weight, axis=1))
-    log_posterior = particles.posterior.log_prob(tf.stop_gradient(particles.z))
-    return -tf.reduce_sum(weight * log_posterior, axis=1)
+    return -tf.reduce_sum(weight * particles.pathless_log_posterior(), axis=1)
 
 
 def _sleep(particles: Particles) -> tf.Tensor:

@@ -67,9 +67,15 @@ class Relaxation(Posterior):
             return tf.cast(self.temperature(step), self.compute_dtype)
         return tf.constant(self.temperature, self.compute_dtype)
 
+    def relaxed_log_prob(self, logits: tf.Tensor, temperature: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+        """The log density of each relaxed variable of these logits, `[B, S, N]`, at z `[B, S, L]`."""
+        variables = self.relaxed(logits, temperature)
+        z = tf.reshape(z, [*tf.unstack(tf.shape(z)[:-1]), -1, *variables.event_shape])
+        return variables.log_prob(z)
+
     @abc.abstractmethod
     def relaxed(self, logits: tf.Tensor, temperature: tf.Tensor) -> tfd.Distribution:
-        """The relaxed distribution of these logits, of event `[L]`."""
+        """The relaxed variables of these logits, of batch `[..., N]`."""
 
     @abc.abstractmethod
     def relaxed_sample(self, logits: tf.Tensor, temperature: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
@@ -105,8 +111,8 @@ class GumbelSoftmax(Relaxation, Categorical):
         super().__init__(latent_dim, temperature, straight_through, categories=categories)
 
     def relaxed(self, logits: tf.Tensor, temperature: tf.Tensor) -> tfd.Distribution:
-        """The logarithms of N Concrete variables, one after the other."""
-        return discrete.flat(tfd.ExpRelaxedOneHotCategorical(temperature, logits=logits))
+        """The logarithms of N Concrete variables."""
+        return tfd.ExpRelaxedOneHotCategorical(temperature, logits=logits)
 
     def relaxed_sample(self, logits: tf.Tensor, temperature: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
         """log softmax((logits + Gumbel noise) / temperature)."""
@@ -138,7 +144,7 @@ class BinaryConcrete(Relaxation, Bernoulli):
 
     def relaxed(self, logits: tf.Tensor, temperature: tf.Tensor) -> tfd.Distribution:
         """The logits of L binary Concrete variables: logistic variables."""
-        return tfd.Independent(tfd.Logistic(logits / temperature, 1 / temperature), 1)
+        return tfd.Logistic(logits / temperature, 1 / temperature)
 
     def relaxed_sample(self, logits: tf.Tensor, temperature: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
         """(logits + logistic noise) / temperature."""
@@ -178,7 +184,14 @@ class Concrete(ConditionalPosterior):
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         """The log density of relaxed z, `[B, S]`."""
-        return self.family.relaxed(**self.parameters, temperature=self.temperature).log_prob(z)
+        return tf.reduce_sum(self._log_prob_per_variable(z), axis=-1)
+
+    def log_ratio_per_dimension(self, z: tf.Tensor, prior: Any) -> tf.Tensor:
+        """log q(z_n|x) − log p(z_n) of each relaxed variable, `[B, S, N]`, with the prior as `against` has it."""
+        return self._log_prob_per_variable(z) - prior.log_prob_per_variable(z)
+
+    def _log_prob_per_variable(self, z: tf.Tensor) -> tf.Tensor:
+        return self.family.relaxed_log_prob(**self.parameters, temperature=self.temperature, z=z)
 
     def code(self, z: tf.Tensor) -> tf.Tensor:
         """What the decoder sees of relaxed z, both `[B, S, L]`."""
@@ -208,7 +221,11 @@ class RelaxedPrior:
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         """The log density of relaxed z, `[B, S]`."""
-        return self.family.relaxed(self._logits, self.temperature).log_prob(z)
+        return tf.reduce_sum(self.log_prob_per_variable(z), axis=-1)
+
+    def log_prob_per_variable(self, z: tf.Tensor) -> tf.Tensor:
+        """The log density of each relaxed variable, `[B, S, N]`."""
+        return self.family.relaxed_log_prob(self._logits, self.temperature, z)
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """Relaxed z from the prior's noise."""
