@@ -41,6 +41,9 @@ COMPOSITION = {
         "the KL of posterior LocationScale to prior StandardNormal has no closed form; use estimator=monte_carlo_kl"
     ),
     "estimator/nope=mlp": "estimator/nope: there is no such key; did you mean estimator?",
+    "estimator=iwae estimator.free_bits=1": "estimator.free_bits: the chosen estimator has no such key; an argument of a "
+    "class of your own takes a plus, +estimator.free_bits=VALUE.",
+    "estimator.sample=2": "estimator.sample: the chosen estimator has no such key; did you mean estimator.samples?",
     "trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "+trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "experiment=nope": "experiment=nope: there is no such choice. Allowed: bornschein2015_helmholtz, burda2015_iwae, ",
@@ -224,8 +227,8 @@ PAIRS = {
         "needs none, such as an adversarial one."
     ),
     "posterior=custom posterior._target_=my.Score": (
-        "AnalyticKL follows gradients through z, but the posterior Score is not reparameterized; use an estimator "
-        "with losses of its own for it, such as a score-function one."
+        "AnalyticKL follows gradients through z, but the posterior Score is not reparameterized; use "
+        "estimator=vimco, score_function, reweighted_wake_sleep or wake_sleep, or one with losses of its own."
     ),
     "data=arrays data.path=flat.npz": (
         "data.path=flat.npz: x_train[0, 1] = -0.132105 lies outside [0, data.scale=1], as likelihood Bernoulli "

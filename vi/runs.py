@@ -26,8 +26,8 @@ class Run:
     """A run that was made: its directory, its config and its summary."""
 
     directory: Path
-    config: Config
-    summary: Config
+    config: Config = dataclasses.field(repr=False)
+    summary: Config = dataclasses.field(repr=False)
 
     @property
     def metrics(self) -> pd.DataFrame:

@@ -37,6 +37,12 @@ def sentence(error: BaseException) -> str:
         return _no_such_choice(missing, getattr(error, "options", None) or ())
     if found := re.search(NO_SUCH_KEY, text):
         key, known = found[1] or found[2], [*schema.RULES, *schema.COMPONENTS, *schema.CHOSEN]
+        component, _, argument = key.partition(".")
+        if argument and component in schema.COMPONENTS:
+            close = schema.suggestion(key, [each for each in known if each.startswith(f"{component}.")])
+            plus = f"; an argument of a class of your own takes a plus, +{key}=VALUE."
+            end = plus if key in known or close == "." else close
+            return f"{key}: the chosen {component} has no such key{end}"
         return f"{key}: there is no such key{schema.suggestion(key, known)}"
     if found := re.search(r"Error merging override (.*)", text):
         return f"{found[1]}: {str(error.__cause__).splitlines()[0].rstrip('.')}."

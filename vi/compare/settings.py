@@ -12,8 +12,11 @@ from vi.schema import COMPONENTS, GROUPS, is_of, leaves, show
 
 # What is not a setting: it changes no result, or follows from what does. Names are for people; data.path only says
 # where the data lie, and what they are the hash tells.
-NO_SETTING = ("seed", "name", "choices", "pseudo", "data.path", "trainer.steps_per_call", "model.event_shape", "logger")
-PRESETS = ("experiment", "debug", "trainer")
+NO_SETTING = (
+    *("seed", "name", "choices", "pseudo", "data.path", "trainer.steps_per_call", "model.event_shape", "logger"),
+    *("trainer.diagnose_every", "trainer.evaluate", "trainer.evaluation_samples"),
+)
+PRESETS = ("experiment", "debug", "trainer", "warmup")
 
 Row = dict[str, str]
 
@@ -77,7 +80,7 @@ def _names(settings: list[list[tuple[Run, Row]]]) -> list[str]:
         pairs = {(tuple(row.get(k) for k in by), row.get(key)) for row in rows}
         return len(pairs) == len({given for given, _ in pairs})
 
-    kept = [key for key in differing if key in typed]
+    kept = [key for key in differing if key in typed or any(each.startswith(f"{key}.") for each in typed)]
     for key in differing:
         component = key.split(".")[0]
         # Without a record of what was typed, a choice tells no more than the keys of its own component.

@@ -98,6 +98,7 @@ def require_reparameterized(estimator: Estimator, posterior: Any) -> None:
     """Raises ConfigError where the losses of `estimator` need the path of z to φ and there is none."""
     if not posterior.reparameterized:
         raise ConfigError(
-            f"{type(estimator).__name__} follows gradients through z, but the posterior {posterior.name} is "
-            "not reparameterized; use an estimator with losses of its own for it, such as a score-function one."
+            f"{type(estimator).__name__} follows gradients through z, but the posterior {posterior.name} is not "
+            "reparameterized; use estimator=vimco, score_function, reweighted_wake_sleep or wake_sleep, or one with "
+            "losses of its own."
         )
