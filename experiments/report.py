@@ -55,8 +55,8 @@ INTRODUCTION = """\
 Each system of the texts that vi reproduces, its reference figure and ours. A: Louis Tiao, "Implementing variational
 autoencoders in Keras: beyond the quickstart tutorial" (2017). B: the same author's draft on Monte Carlo sample sizes.
 C: Kesler Zhu's course notes on VAEs with TensorFlow Probability. D: the TensorFlow Probability team, "Variational
-autoencoders with TFP layers" (2019). E: Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders" (2015). What
-else an experiment follows is named in its file in `conf/experiment/`. References marked *measured* are the text's
+autoencoders with TFP layers" (2019). E: Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders" (2015).
+What else an experiment follows is named in its file in `conf/experiment/`. References marked *measured* are the text's
 recipe run with stock Keras, the others are the texts' own. Where a text validates on the test images, so do we. Figures
 are means over seeds, ± their standard deviation (sd) or standard error (se), or of one seed, as each says; NELBO is the
 negative ELBO. Wall times are means of whole runs on {hardware}; they include other work where a note says so.

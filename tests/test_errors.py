@@ -41,8 +41,10 @@ COMPOSITION = {
         "the KL of posterior LocationScale to prior StandardNormal has no closed form; use estimator=monte_carlo_kl"
     ),
     "estimator/nope=mlp": "estimator/nope: there is no such key; did you mean estimator?",
-    "estimator=iwae estimator.free_bits=1": "estimator.free_bits: the chosen estimator has no such key; an argument of a "
-    "class of your own takes a plus, +estimator.free_bits=VALUE.",
+    "estimator=iwae estimator.free_bits=1": (
+        "estimator.free_bits: the chosen estimator has no such key; an argument of a class of your own takes a plus, "
+        "+estimator.free_bits=VALUE."
+    ),
     "estimator.sample=2": "estimator.sample: the chosen estimator has no such key; did you mean estimator.samples?",
     "trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "+trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
