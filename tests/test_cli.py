@@ -77,6 +77,7 @@ def test_a_run_by_the_script_as_by_the_command(tmp_path):
     assert "already holds a run" in again.stderr
 
 
+@pytest.mark.slow
 def test_a_run_outlives_the_reader_of_its_output(tmp_path):
     process = subprocess.Popen([*COMMAND, *TINY, "hydra.run.dir=run"], cwd=tmp_path, stdout=subprocess.PIPE)
     process.stdout.close()
