@@ -115,6 +115,16 @@ def test_each_trains_through_the_unchanged_train_step(name, jit):
     assert int(trainer.step.numpy()) == 30
 
 
+def test_fixed_noise_is_each_datums_own_also_of_dreams_and_discrete_latents():
+    """Every epoch with the same noise gives the same particles for a datum, in whatever batch it is."""
+    trainer, _ = train(enumeration.make_model(), WakeSleep(3), steps=2, data=binary_data(), noise="fixed", jit=False)
+    one, other = (trainer.noise(tf.constant(index), tf.constant(step)) for index, step in (([5, 2], 0), ([2, 9], 7)))
+    assert one.posterior.shape == (2, 3, enumeration.L)
+    assert one.dream.prior.shape == (2, 1, enumeration.L)
+    for first, second in ((one.posterior, other.posterior), *zip(one.dream, other.dream, strict=True)):
+        np.testing.assert_array_equal(first[1], second[0])
+
+
 def test_an_auxiliary_loss_moves_only_auxiliary_parameters():
     model, estimator = models.linear_gaussian(), Adversarial(3)
     estimator.build((models.D,), models.L)

@@ -202,6 +202,22 @@ def test_the_moving_average_is_saved_and_is_the_same_however_steps_are_split_ove
         np.testing.assert_array_equal(each, other)
 
 
+def test_a_step_that_is_not_finite_leaves_the_moving_average_as_it_was():
+    class Breaks(ScoreFunction):
+        def losses(self, particles, step):
+            losses = super().losses(particles, step)
+            return losses._replace(generative=losses.generative + tf.where(step == 4, np.nan, 0.0))
+
+    averages = []
+    for steps in (4, 9):
+        estimator = Breaks(2, "moving_average")
+        trainer = make_trainer(estimator)
+        assert trainer.run(steps) == (steps == 4)
+        assert int(trainer.step.numpy()) == 4
+        averages.append(estimator.average.numpy())
+    assert averages[0] == averages[1] != 0
+
+
 def test_the_auxiliary_loss_is_the_squared_error_of_the_baseline_and_moves_it_alone():
     model, estimator = models.linear_gaussian(), score_function("learned", 5)
     psi = estimator.network.trainable_variables
