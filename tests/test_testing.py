@@ -175,6 +175,13 @@ class NoUpperBound(IWAE):
         return Losses(generative=-tf.reduce_mean(tempered.log_weight, axis=1), inference=self.bound(tempered))
 
 
+class Raised(Estimator):
+    kind = "upper"
+
+    def bound(self, particles):
+        return tf.reduce_mean(tf.exp(particles.log_weight + 8), axis=1) - 9
+
+
 class NoPrior(Estimator):
     def bound(self, particles):
         return tf.reduce_mean(particles.log_weight, axis=1)
@@ -313,6 +320,7 @@ MORE = [
     (NaiveExp, {"extreme weights"}, "stay in log space"),
     (SurrogateAsBound, {"expectation"}, "a surrogate such as Σ w̃ log w is returned as its bound"),
     (NoUpperBound, {"expectation"}, "should kind be estimate?"),
+    (Raised, {"shape"}, 'Raised: kind="upper" needs an `objective` of its own, for −bound would raise it.'),
     (NoPrior, {"gradient for θ"}, "no gradient for the parameters of p(z), so a prior that is learned would stay"),
     (StandardPrior, {"expectation"}, "so a density is left out, or is another"),
     (Unweighed, {"gradients with β"}, "β weighs neither group, though p(z) stands in what they descend"),
