@@ -41,7 +41,7 @@ class Adversarial(Estimator):
         return tf.reduce_mean(particles.log_likelihood - self.ratio(particles.x, particles.z), axis=1)
 
     def losses(self, particles, step):
-        prior = self.ratio(particles.x, particles.prior.sample(particles.noise.prior))
+        prior = self.ratio(particles.x, tf.stop_gradient(particles.prior.sample(particles.noise.prior)))
         posterior = self.ratio(particles.x, tf.stop_gradient(particles.z))
         auxiliary = tf.nn.softplus(prior) + tf.nn.softplus(-posterior)
         loss = -self.bound(particles)

@@ -57,12 +57,20 @@ class Estimator(abc.ABC):
         By default −`bound` for θ and for φ, in which the log prior and log posterior are weighted by β
         (`Particles.tempered`). An objective of one's own weighs by β itself, with `particles.tempered()` or with
         `particles.kl_weight`; and returns the same tensor twice, not two equal ones, where θ and φ share it. A group
-        that follows no objective, as φ in a wake phase, has None there.
+        that follows no objective, as φ in a wake phase, has None there. For an upper bound there is no default, which
+        would raise it: θ may ascend a lower bound of the same samples, and φ descend the upper one.
 
         Args:
             particles: of one batch.
             step: the number of the step, from 0; for schedules and alternating updates.
+
+        Raises:
+            ConfigError: `kind` is "upper", and there is no objective of its own.
         """
+        if self.kind == "upper":
+            raise ConfigError(
+                f'{type(self).__name__}: kind="upper" needs an `objective` of its own, for −bound would raise it.'
+            )
         loss = -self.bound(particles.tempered())
         return Losses(generative=loss, inference=loss)
 

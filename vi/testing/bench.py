@@ -15,7 +15,18 @@ from vi.errors import ConfigError
 from vi.estimators import Estimator
 from vi.model import LatentVariableModel
 from vi.sentences import first_line
-from vi.testing.linear_gaussian import DIM, LATENTS, NEAR, Affine, Place, data, make_model, precision, weights_at
+from vi.testing.linear_gaussian import (
+    DIM,
+    LATENTS,
+    NEAR,
+    Affine,
+    GivenPrior,
+    Place,
+    data,
+    make_model,
+    precision,
+    weights_at,
+)
 from vi.types import Losses, Noise, Particles
 
 STEP = np.int64(0)
@@ -31,7 +42,7 @@ class Trial:
 
     Attributes:
         x: `[B, D]`.
-        weights: by group, θ and φ: kernel and bias of decoder and encoder, `[1, ...]` or each datum's own, `[B, ...]`.
+        weights: by group, as of `linear_gaussian.weights_at`: `[1, ...]`, or each datum's own, `[B, ...]`.
     """
 
     estimator: Estimator
@@ -42,7 +53,8 @@ class Trial:
 
     def particles(self, kl_weight: float | tf.Tensor = 1.0) -> Particles:
         """The particles of the data."""
-        self.model.decoder = Affine(*self.weights["generative"])
+        kernel, bias, *prior = self.weights["generative"]
+        self.model.decoder, self.model.prior = Affine(kernel, bias), GivenPrior(*prior)
         self.model.encoder = Affine(*self.weights["inference"])
         return self.model.particles(self.x, self.noise, kl_weight)
 

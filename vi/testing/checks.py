@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from vi.errors import ConfigError
+from vi.estimators import Estimator
 from vi.sentences import first_line
 from vi.testing import gradients
 from vi.testing.bench import ROUNDING, STEP, Bench, Trial, difference, psi
@@ -108,6 +109,19 @@ def _double(name: str, bench: Bench) -> Check:
     )
 
 
+def _finite(name: str, bench: Bench) -> Check:
+    with precision("float32"):
+        trial = bench.trial(dtype="float32")
+        values = [trial.bound(), *_given(trial.losses())]
+    return within(
+        name,
+        sum(not np.all(np.isfinite(value)) for value in values),
+        0,
+        "Bound and losses are finite at ordinary weights.",
+        "Bound or losses are not finite at ordinary weights: is there a log of, or a division by, what may be zero?",
+    )
+
+
 def _randomness(name: str, bench: Bench) -> Check:
     with precision("float32"):
         trial = bench.trial(dtype="float32")
@@ -179,13 +193,20 @@ def _unweighted(name: str, bench: Bench) -> Check:
 
 
 def _extremes(name: str, bench: Bench) -> Check:
-    wrong = []
+    wrong, beyond_double = [], False
     for what, low, high in (("spread over ±10,000", -1e4, 1e4), ("near −100,000", -1e5, -1e5)):
         offsets = np.linspace(low, high, bench.example.draws.posterior)
-        promised = gradients.finite(bench.trial(), offsets)
+        bound, promised = gradients.finite(bench.trial(), offsets)
         with precision("float32"):
             found = gradients.at_extremes(bench.trial(dtype="float32").copies(), offsets, promised)
+        if bench.example.kind == "estimate" and not bound:
+            beyond_double = True
+            del found["the bound"]
         wrong += [f"{each} with log weights {what}" for each, v in found.items() if not np.all(np.isfinite(v))]
+    if beyond_double and not wrong:
+        return Check(
+            name, None, "Not promised: as an estimate of the weights themselves, double cannot hold it either."
+        )
     return within(
         name,
         len(wrong),
@@ -267,6 +288,47 @@ def _unknown_batch(name: str, bench: Bench) -> Check:
     )
 
 
+def _plain(value: Any) -> Any:
+    """What can be compared of an attribute: the values of plain data, and which object anything else is."""
+    if isinstance(value, dict):
+        return [(key, _plain(each)) for key, each in value.items()]
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, set):
+        return frozenset(value)
+    return value if isinstance(value, bool | int | float | str | None) else id(value)
+
+
+def _update(name: str, bench: Bench) -> Check:
+    if type(bench.example).update is Estimator.update:
+        return Check(name, None, "Nothing to check: `update` is inherited, and does nothing.")
+    trial = bench.trial()
+    estimator = trial.estimator
+    held = dict(vars(estimator))  # so that no new object has the identity of an old one
+    before = {key: _plain(value) for key, value in held.items()}
+    step = tf.function(lambda: estimator.update(trial.particles())).get_concrete_function()
+    values = [variable.numpy() for variable in step.graph.variables]
+    step()
+    after = {key: _plain(value) for key, value in vars(estimator).items()}
+    saved = {id(variable.value) for variable in estimator.auxiliary_variables}
+    hidden = [
+        f"the variable {variable.name.removesuffix(':0')}"
+        for variable, value in zip(step.graph.variables, values, strict=True)
+        if id(variable) not in saved and not np.array_equal(variable.numpy(), value)
+    ]
+    hidden += [f"the attribute {key}" for key in {**before, **after} if before.get(key) != after.get(key)]
+    return within(
+        name,
+        len(hidden),
+        0,
+        "What `update` changes is saved: it is in auxiliary_variables.",
+        f"`update` changes {' and '.join(hidden)}, which no checkpoint holds: keep it in a keras.Variable that "
+        "auxiliary_variables names.",
+    )
+
+
 def _auxiliary(name: str, bench: Bench) -> Check:
     trial = bench.trial()
     own = psi(trial.estimator)
@@ -293,10 +355,11 @@ def _auxiliary(name: str, bench: Bench) -> Check:
     )
 
 
-GATES = ("shape", "no noise of its own", "double precision")
+GATES = ("shape", "finite", "no noise of its own", "double precision")
 """Without these, nothing else can be found out."""
 CHECKS: dict[str, Callable[[str, Bench], Check]] = {
     "shape": _shape,
+    "finite": _finite,
     "no noise of its own": _randomness,
     "double precision": _double,
     "each datum by itself": _by_itself,
@@ -313,4 +376,5 @@ CHECKS: dict[str, Callable[[str, Bench], Check]] = {
     "compiled": _compiled,
     "unknown batch size": _unknown_batch,
     "auxiliary loss": _auxiliary,
+    "update": _update,
 }

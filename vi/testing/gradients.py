@@ -10,20 +10,23 @@ import numpy as np
 import tensorflow as tf
 
 from vi.estimators import Estimator
-from vi.testing.bench import ROUNDING, STEP, Bench, Trial
+from vi.testing.bench import ROUNDING, STEP, Bench, Trial, difference
 from vi.testing.expectation import REPEATS, ratio, worst_mean
-from vi.testing.linear_gaussian import NEAR, OFF
+from vi.testing.linear_gaussian import LATENTS, NEAR, OFF
 from vi.testing.report import Check, within
 from vi.types import Losses, Particles
 
 LETTERS = {"generative": "θ", "inference": "φ"}
 NAMES = {group: f"gradient for {letter}" for group, letter in LETTERS.items()}
-BETA = 0.5
+BETAS = (0.25, 0.75)
+"""β of each datum, from the first to the last."""
 DISTANCE = 1e-5
 """Of a finite difference: its error is of the order of the square of it."""
 
 
-def gradients(trial: Trial, *values: Callable[[Particles], Losses], beta: float = 1.0) -> list[dict[str, Any]]:
+def gradients(
+    trial: Trial, *values: Callable[[Particles], Losses], beta: float | tf.Tensor = 1.0
+) -> list[dict[str, Any]]:
     """Of several losses of the same particles, the gradient by θ and φ for each datum, `[N, parameters]` by group.
 
     It is None where there is no loss for the group.
@@ -51,32 +54,44 @@ def objective(trial: Trial) -> Callable[[Particles], Losses]:
     return lambda particles: trial.estimator.objective(particles, tf.constant(STEP))
 
 
+def inherited(estimator: Estimator) -> bool:
+    """Whether its losses are the objective by definition, so that comparing them would prove nothing."""
+    return type(estimator).losses is Estimator.losses
+
+
 def target(estimator: Estimator) -> str:
     """The objective in words."""
     own = type(estimator).objective is not Estimator.objective
     return "of its own objective" if own else "of its bound"
 
 
-def _worst(bench: Bench, group: str, beta: float) -> tuple[float, float] | None:
+def _betas(bench: Bench, repeats: int = 1) -> tf.Tensor:
+    """β of each datum."""
+    return tf.tile(tf.linspace(tf.constant(BETAS[0], tf.float64), BETAS[1], bench.size), [repeats])
+
+
+def _worst(bench: Bench, group: str, weighted: bool) -> tuple[float, float] | None:
     """The worst mean over noises of the gradient of the losses less that of the objective, from the same noises."""
     found = []
     for place in (OFF, NEAR):
-        if (place, beta) not in bench.kept:
-            trial = bench.trial(place, repeats=REPEATS).copies()
-            bench.kept[place, beta] = gradients(trial, losses(trial), objective(trial), beta=beta)
-        taken, expected = (each[group] for each in bench.kept[place, beta])
+        if (place, weighted) not in bench.kept:
+            trial, beta = bench.trial(place, repeats=REPEATS).copies(), _betas(bench, REPEATS) if weighted else 1.0
+            bench.kept[place, weighted] = gradients(trial, losses(trial), objective(trial), beta=beta)
+        taken, expected = (each[group] for each in bench.kept[place, weighted])
         if expected is None:
             return None
         batches = [REPEATS, bench.size, -1]
         excess = np.reshape(taken - expected, batches).mean(axis=1)
         rounding = ROUNDING * (1 + np.abs(np.reshape(expected, batches)).mean(axis=(0, 1)))
-        found.append(worst_mean(excess, rounding, tests=2 if beta == 1 else 4))
+        found.append(worst_mean(excess, rounding, tests=4 if weighted else 2))
     return max(found, key=ratio)
 
 
 def follows(name: str, bench: Bench, group: str) -> Check:
     """The mean over noises of the gradient of the losses is that of the objective."""
-    letter, worst = LETTERS[group], _worst(bench, group, 1.0)
+    if inherited(bench.example):
+        return Check(name, None, "Nothing to check: `losses` is inherited, so they are the objective itself.")
+    letter, worst = LETTERS[group], _worst(bench, group, False)
     if worst is None:
         return Check(name, None, f"Not promised: it states no objective for {letter}.")
     return within(
@@ -88,24 +103,68 @@ def follows(name: str, bench: Bench, group: str) -> Check:
 
 
 def follows_beta(name: str, bench: Bench) -> Check:
-    """The same with β, for both groups."""
+    """β weighs the objective of a group at least, and the losses follow it then too."""
     if any(bench.done[plain].passed is False for plain in NAMES.values()):
         return Check(name, None, "Not checked: it does not follow its objective without β.")
-    found = {LETTERS[group]: worst for group in LETTERS if (worst := _worst(bench, group, BETA))}
+    trial = bench.trial(OFF).copies()
+    if not _given(objective(trial)(trial.particles())):
+        return Check(name, None, "Not promised: it states no objective for θ or φ.")
+    weighed = " and ".join(LETTERS[group] for group in LETTERS if _weighs(trial, group, _betas(bench)))
+    if not weighed and _sees_prior(trial):
+        return Check(
+            name,
+            False,
+            "β weighs neither group, though p(z) stands in what they descend: an `objective` of one's own uses "
+            "particles.tempered(), or multiplies a KL in closed form by particles.kl_weight.",
+        )
+    promise = f"β, of each datum its own, weighs what {weighed} descends" if weighed else "β weighs neither group"
+    if inherited(bench.example):
+        return Check(
+            name, bool(weighed) or None, f"{promise}; `losses` is inherited, so they are the objective itself."
+        )
+    found = {LETTERS[group]: worst for group in LETTERS if (worst := _worst(bench, group, True))}
     failed = " and ".join(letter for letter, worst in found.items() if not ratio(worst) <= 1)
     return within(
         name,
         *max(found.values(), key=ratio),
-        f"So they do where β = {BETA} weighs the KL.",
-        f"With β = {BETA}, {failed} does not follow the weighted objective: losses must use particles.tempered(), or "
-        "weigh by particles.kl_weight.",
+        f"{promise}, and the losses follow it.",
+        f"With a β for each datum, {failed} does not follow the weighted objective: losses must use "
+        "particles.tempered(), or weigh by particles.kl_weight.",
     )
+
+
+def _given(values: Losses) -> dict[str, tf.Tensor]:
+    """Those of θ and φ that are not None."""
+    return {group: value for group, value in values._asdict().items() if group in LETTERS and value is not None}
+
+
+def _weighs(trial: Trial, group: str, beta: tf.Tensor) -> bool:
+    """Whether β changes the value or the gradient of the objective of a group."""
+    value = objective(trial)
+    if group not in _given(value(trial.particles())):
+        return False
+    plain, weighted = (
+        [getattr(value(trial.particles(each)), group), gradients(trial, value, beta=each)[0][group]]
+        for each in (1.0, beta)
+    )
+    return any(difference(*pair) > ROUNDING for pair in zip(plain, weighted, strict=True))
+
+
+def _sees_prior(trial: Trial) -> bool:
+    """Whether the objective of either group has a gradient for the parameters of p(z)."""
+    prior = trial.weights["generative"][2:]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(prior)
+        values = _given(objective(trial)(trial.particles()))
+    return any(g is not None and np.any(g) for value in values.values() for g in tape.gradient(value, prior))
 
 
 def _why(bench: Bench, group: str) -> str:
     """What losses that follow another gradient probably do: known mistakes are compared with them."""
     trial = bench.trial(OFF, repeats=10).copies()
     taken, *known = gradients(trial, losses(trial), *(mistake for mistake, _ in MISTAKES))
+    if group == "generative" and not np.any(taken[group][:, -2 * LATENTS :]):
+        return "it has no gradient for the parameters of p(z), so a prior that is learned would stay as it is."
     for each, (_, sentence) in zip(known, MISTAKES, strict=True):
         if np.allclose(taken[group], each[group], rtol=1e-6, atol=1e-9):
             return f"{sentence}."
@@ -178,10 +237,12 @@ def _shifted(particles: Particles, offsets: np.ndarray) -> Particles:
     return dataclasses.replace(particles, log_likelihood=particles.log_likelihood + shift)
 
 
-def finite(trial: Trial, offsets: np.ndarray) -> list[str]:
-    """The groups whose objective is a finite number with these offsets: only its gradient can be."""
-    values = objective(trial)(_shifted(trial.particles(), offsets))._asdict()
-    return [group for group in LETTERS if values[group] is None or np.all(np.isfinite(values[group]))]
+def finite(trial: Trial, offsets: np.ndarray) -> tuple[bool, list[str]]:
+    """Whether the bound is finite with these offsets, and the groups whose objective is: only its gradient can be."""
+    particles = _shifted(trial.particles(), offsets)
+    values = objective(trial)(particles)._asdict()
+    groups = [group for group in LETTERS if values[group] is None or np.all(np.isfinite(values[group]))]
+    return bool(np.all(np.isfinite(trial.estimator.bound(particles)))), groups
 
 
 def at_extremes(trial: Trial, offsets: np.ndarray, groups: list[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A model of which everything is known, z ~ N(0, I) and x|z ~ N(Wz + b, σ² I), with q where one wants it."""
+"""A model of which everything is known, z ~ N(m, diag s²) and x|z ~ N(Wz + b, σ² I), with q where one wants it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tensorflow_probability import distributions as tfd
 from vi.likelihoods import Gaussian
 from vi.model import LatentVariableModel
 from vi.posteriors import Posterior
-from vi.priors import StandardNormal
+from vi.priors import Prior
 
 DIM, LATENTS, SD = 6, 3, 0.7
 """D, L and σ."""
@@ -77,12 +77,29 @@ class GivenGaussian(Posterior):
         return q.distribution
 
 
-class PlainNormal(StandardNormal):
-    """N(0, I), whose `log_prob` is written out too."""
+class GivenPrior(Prior):
+    """N(m, diag s²) of m and log s, which belong to θ: `[1, L]`, or each datum's own, `[B, L]`; written out too."""
+
+    def __init__(self, loc: tf.Tensor, log_sd: tf.Tensor):
+        super().__init__(loc.shape[-1])
+        self.loc, self.log_sd = loc[:, None], log_sd[:, None]
+
+    @property
+    def distribution(self) -> tfd.Distribution:
+        """L independent Gaussians."""
+        return tfd.Independent(self.marginals(), 1)
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
-        """log N(z; 0, I), `[B, S]`."""
-        return log_standard_normal(z)
+        """log N(z; m, diag s²), `[B, S]`."""
+        return log_standard_normal((z - self.loc) * tf.exp(-self.log_sd)) - tf.reduce_sum(self.log_sd, axis=-1)
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """m + s · noise."""
+        return self.loc + tf.exp(self.log_sd) * noise
+
+    def marginals(self) -> tfd.Distribution:
+        """Those Gaussians, of batch `[B, 1, L]`."""
+        return tfd.Normal(self.loc, tf.exp(self.log_sd))
 
 
 def log_standard_normal(z: tf.Tensor) -> tf.Tensor:
@@ -104,36 +121,43 @@ def precision(dtype: str) -> Iterator[None]:
 
 
 def weights_at(place: Place) -> dict[str, list[np.ndarray]]:
-    """θ and φ by group, `[1, ...]` each; W has orthogonal columns, so the true posterior is a diagonal Gaussian."""
+    """θ and φ by group, `[1, ...]` each; W has orthogonal columns, so the true posterior is a diagonal Gaussian.
+
+    θ is kernel and bias of the decoder, and m and log s of the prior, which is not N(0, I): a bound that takes it for
+    that is none.
+    """
     rng = np.random.default_rng(0)
     columns = np.linalg.qr(rng.standard_normal((DIM, LATENTS)))[0] * [0.5, 1.0, 1.5]  # W
     bias = 0.3 * rng.standard_normal(DIM)
-    sd = 1 / np.sqrt(1 + np.sum(columns**2, axis=0) / SD**2)  # of the true posterior
-    gain = columns * sd**2 / SD**2  # its mean is gainᵀ (x − b)
+    loc, log_sd = np.array([0.4, -0.3, 0.2]), np.log([1.3, 0.8, 1.1])  # of the prior
+    sd = 1 / np.sqrt(np.exp(-2 * log_sd) + np.sum(columns**2, axis=0) / SD**2)  # of the true posterior
+    gain = columns * sd**2 / SD**2  # its mean is gainᵀ (x − b) + sd² m / s²
     encoder = np.concatenate([gain, np.zeros_like(gain)], axis=1)
-    features = np.concatenate([place.shift * sd - bias @ gain, np.log(place.widening * sd)])
-    return {"generative": [columns.T[None], bias[None]], "inference": [encoder[None], features[None]]}
+    mean = sd**2 * np.exp(-2 * log_sd) * loc - bias @ gain
+    features = np.concatenate([mean + place.shift * sd, np.log(place.widening * sd)])
+    generative = [columns.T[None], bias[None], loc[None], log_sd[None]]
+    return {"generative": generative, "inference": [encoder[None], features[None]]}
 
 
 def data(size: int) -> np.ndarray:
     """Data drawn from the model, `[size, D]`."""
-    kernel, bias = weights_at(EXACT)["generative"]
+    kernel, bias, loc, log_sd = weights_at(EXACT)["generative"]
     rng = np.random.default_rng(1)
-    return rng.standard_normal((size, LATENTS)) @ kernel[0] + bias + SD * rng.standard_normal((size, DIM))
+    z = loc + np.exp(log_sd) * rng.standard_normal((size, LATENTS))
+    return z @ kernel[0] + bias + SD * rng.standard_normal((size, DIM))
 
 
 def log_marginal(x: np.ndarray) -> np.ndarray:
-    """log p(x) of data `[B, D]`, which are N(b, W Wᵀ + σ² I)."""
-    kernel, bias = weights_at(EXACT)["generative"]
-    covariance = kernel[0].T @ kernel[0] + SD**2 * np.eye(DIM)
-    square = np.sum((x - bias) * np.linalg.solve(covariance, (x - bias).T).T, axis=1)
+    """log p(x) of data `[B, D]`, which are N(W m + b, W diag s² Wᵀ + σ² I)."""
+    kernel, bias, loc, log_sd = weights_at(EXACT)["generative"]
+    covariance = kernel[0].T * np.exp(2 * log_sd) @ kernel[0] + SD**2 * np.eye(DIM)
+    residual = x - loc @ kernel[0] - bias
+    square = np.sum(residual * np.linalg.solve(covariance, residual.T).T, axis=1)
     return -0.5 * (square + np.linalg.slogdet(2 * np.pi * covariance)[1])
 
 
 def make_model() -> LatentVariableModel:
     """The model in the precision of now; each `Trial` sets its weights."""
-    decoder, encoder = (
-        Affine(*(tf.constant(w, keras.config.floatx()) for w in group)) for group in weights_at(EXACT).values()
-    )
-    prior, likelihood = PlainNormal(LATENTS), Gaussian((DIM,), sd=SD)
-    return LatentVariableModel(encoder, GivenGaussian(LATENTS), decoder, likelihood, prior)
+    theta, phi = ([tf.constant(w, keras.config.floatx()) for w in group] for group in weights_at(EXACT).values())
+    decoder, prior = Affine(*theta[:2]), GivenPrior(*theta[2:])
+    return LatentVariableModel(Affine(*phi), GivenGaussian(LATENTS), decoder, Gaussian((DIM,), sd=SD), prior)

@@ -82,7 +82,7 @@ class Report:
             title=f"{self.estimator}, kind {self.kind}",
             caption=f"{passed} passed, {len(self.failures)} failed, "
             f"{len(self.checks) - passed - len(self.failures)} not checked, in {self.seconds:.0f} s. The noise is the "
-            "same every time; for other noise, an estimator that is right fails less than once in a thousand times.",
+            "same every time; for other noise, an estimator that is right fails about once in a thousand times.",
             box=rich.box.SIMPLE_HEAD,
             title_justify="left",
             caption_justify="left",
