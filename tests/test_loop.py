@@ -190,7 +190,7 @@ class Stop:
 
 @pytest.mark.parametrize("stop", range(1, 13))
 def test_an_interruption_saves_where_the_run_stands_and_the_rest_is_the_same(tmp_path, stop):
-    """Interrupted between calls or within an evaluation, and gone on with: the same rows and weights."""
+    """Interrupted between calls, or while it evaluates or diagnoses, and gone on with: the same rows and weights."""
     check, rows, progress = Stop(stop), [], None
     trainer, memory = make_trainer(batch_size=30, jit=False), Memory()
     checkpoints = Checkpoints(tmp_path, trainer.state)
@@ -217,7 +217,11 @@ def fit_to_8(trainer, check, checkpoints, memory, progress):
         value = float(trainer.step.numpy())
         return dict.fromkeys([f"validation/{name}" for name in ("nll", "kl", "elbo", "iw_bound")], value)
 
-    options = {"epochs": 8, "evaluate_every": 2, "steps_per_call": 1}
+    def diagnose(due):
+        check()
+        return {"gradient_snr/generative": float(trainer.step.numpy()) if due else None}
+
+    options = {"epochs": 8, "evaluate_every": 2, "steps_per_call": 1, "diagnose": diagnose, "diagnose_every": 2}
     return loop.fit(trainer, validate, checkpoints, [memory], progress=progress, check=check, **options)
 
 

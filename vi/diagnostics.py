@@ -15,16 +15,17 @@ import pandas as pd
 import tensorflow as tf
 
 from vi import random
-from vi.errors import ConfigError
+from vi.errors import ConfigError, RunError
 from vi.estimators.base import Estimator
 from vi.trainer import Trainer, take_gradients
-from vi.types import Losses, Particles
+from vi.types import Losses, Noise, Particles
 
 log = logging.getLogger(__name__)
 BLOCKS = 10
 """Repeats are added up in so many blocks, from which the errors follow."""
 WATCHED = 50
 """Repeats during a training."""
+OUT_OF_MEMORY = "out of memory; fewer data or samples need less."
 ALIASES = ("Identity", "Reshape", "ExpandDims", "Squeeze", "StopGradient", "PreventGradient")
 """Operations whose result lies where their first input does."""
 KEPT = ("Const", "Placeholder", "ReadVariableOp")
@@ -56,7 +57,8 @@ class Sums:
         - `variance`: tr Cov g, the sum over the parameters of the unbiased estimates of their variances.
         - `norm`: ‖E g‖, the root of the unbiased estimate ‖ḡ‖² − variance/R of its square; 0 if that is negative.
         - `snr`: norm/√variance. That of Rainforth et al. (2018, eq. 10) is |E g|/sd of one parameter; the square of
-          this one is the mean of their squares, weighted by the variances. Infinite without noise.
+          this one is the mean of their squares, weighted by the variances. Infinite without noise. A ratio of
+          unbiased estimates is not unbiased: its square has a bias of O(1/R).
         """
 
         def estimate(kept: np.ndarray) -> np.ndarray:
@@ -92,8 +94,8 @@ class Sums:
 class GradientNoise:
     """The gradients of an estimator's mean loss over one batch, for the weights that the model has when it is asked.
 
-    Each is of fresh noise, by the parameters of each group at once. Estimators that take the same draws are given the
-    same noises.
+    Each is of fresh noise, by the parameters of each group at once. Estimators of the same S that take the same draws
+    are given the same noises; those of different S are independent.
 
     Args:
         model: a `LatentVariableModel`.
@@ -116,14 +118,20 @@ class GradientNoise:
         self.model, self.estimator, self.x = model, estimator, x
         groups = {"generative": model.generative_variables, "inference": model.inference_variables}
         self.variables = {group: variables for group, variables in groups.items() if variables}
-        self._of, self._seed = of or estimator.losses, random.seed(seed, "diagnostics")
+        self._of = of or estimator.losses
+        self._seed = random.fold(random.seed(seed, "diagnostics"), estimator.samples)
+        self._gradients = tf.function(self.gradients)
         self._block = tf.function(self._add_up, jit_compile=jit)
+        self._zeros: dict[str, list[tf.Tensor]] | None = None  # in the shapes of the gradients
+
+    def noise(self, repeat: tf.Tensor) -> Noise:
+        """The noise of one repeat."""
+        return self.model.noise(self.estimator.draws, tf.range(self.x.shape[0]), self._seed, repeat)
 
     def gradients(self, repeat: tf.Tensor, step: tf.Tensor, kl_weight: tf.Tensor) -> dict[str, list[tf.Tensor]]:
         """The gradients of each group, a tensor for each variable, for the noise of one repeat."""
-        noise = self.model.noise(self.estimator.draws, tf.range(self.x.shape[0]), self._seed, repeat)
         with tf.GradientTape(persistent=True) as tape:
-            losses = self._of(self.model.particles(self.x, noise, kl_weight, step), step)
+            losses = self._of(self.model.particles(self.x, self.noise(repeat), kl_weight, step), step)
             means = {"generative": tf.reduce_mean(losses.generative)}
             if losses.inference is not None:
                 same = losses.generative is losses.inference
@@ -133,24 +141,27 @@ class GradientNoise:
 
     def measure(
         self, repeats: int, step: int = 0, kl_weight: float = 1.0, check: Callable[[], None] = lambda: None
-    ) -> tuple[dict[str, Sums], dict[str, float]]:
-        """The sums of so many gradients by group, and what a gradient costs.
+    ) -> tuple[dict[str, Sums], float]:
+        """The sums of so many gradients by group, and the seconds of one.
 
-        `seconds` is the median over the blocks of the time of one gradient, its noise and its addition to the sums (an
-        optimizer's step takes about as much) included, compiling not. `memory` in MB is of the tensors that are alive
-        at once at the peak of a gradient, beside the parameters, as its operations stand: what XLA fuses takes less.
-        (What a process holds is no measure, since TensorFlow keeps what earlier estimators have needed.)
+        These are the median over the blocks, with its noise and its addition to the sums (an optimizer's step takes
+        about as much), without compiling.
 
         Args:
             repeats: R, at least two for each block.
             step: for schedules of the estimator's.
             kl_weight: β.
             check: called between blocks; may raise to end it.
+
+        Raises:
+            ConfigError: the estimator does not fit the model.
+            tf.errors.ResourceExhaustedError: out of memory.
         """
-        now = (tf.constant(step, tf.int64), tf.constant(kl_weight, keras.config.floatx()))
-        first = self.gradients(tf.constant(0), *now)  # not compiled, so that what is refused is said as it is
-        shift = {group: [tf.cast(g, tf.float64) for g in parts] for group, parts in first.items()}
-        self._block(tf.constant(0), tf.constant(1), shift, *now)  # compiles
+        now = _now(step, kl_weight)
+        if self._zeros is None:  # not compiled, so that what is refused is said as it is
+            first = self.gradients(tf.constant(0), *now)
+            self._zeros = tf.nest.map_structure(lambda g: tf.zeros(g.shape, tf.float64), first)
+        shift, _ = self._block(tf.constant(0), tf.constant(1), self._zeros, *now)  # compiles
         counts = np.array([len(block) for block in np.array_split(np.arange(repeats), BLOCKS)])
         blocks, seconds = [], []
         for count, end in zip(counts.tolist(), counts.cumsum().tolist(), strict=True):
@@ -163,14 +174,22 @@ class GradientNoise:
             group: Sums(counts, _flat(g), *map(np.stack, zip(*(block[group] for block in blocks), strict=True)))
             for group, g in shift.items()
         }
-        graph = tf.function(self.gradients).get_concrete_function(tf.constant(0), *now).graph
-        return found, {"seconds": float(np.median(seconds)), "memory": _peak_bytes(graph) / 1e6}
+        return found, float(np.median(seconds))
+
+    def memory(self, step: int = 0, kl_weight: float = 1.0) -> float:
+        """MB of the tensors that are alive at once at the peak of a gradient, beside the parameters.
+
+        As its operations stand: what XLA fuses takes less. (What a process holds is no measure, since TensorFlow keeps
+        what earlier estimators have needed.)
+        """
+        graph = self._gradients.get_concrete_function(tf.constant(0), *_now(step, kl_weight)).graph
+        return _peak_bytes(graph) / 1e6
 
     def _add_up(self, start: tf.Tensor, count: tf.Tensor, shift: dict, step: tf.Tensor, kl_weight: tf.Tensor) -> tuple:
         """Σ d and Σ ‖d‖² of each group over the repeats from `start`, `count` of them."""
 
         def body(i, sums, squares):
-            found = self.gradients(i, step, kl_weight)
+            found = self._gradients(i, step, kl_weight)
             d = tf.nest.map_structure(lambda g, s: tf.cast(g, tf.float64) - s, found, shift)
             squares = {group: squares[group] + sum(tf.reduce_sum(part**2) for part in d[group]) for group in d}
             return i + 1, tf.nest.map_structure(tf.add, sums, d), squares
@@ -198,8 +217,9 @@ def diagnose(
     """What the gradients of estimators are worth and cost, on one model and one batch of data.
 
     They are gradients of the mean loss over the batch, over R repeats of fresh noise. Errors are by the jackknife over
-    10 blocks of repeats, whose variance is in expectation never too small (Efron & Stein, 1981). Since estimators that
-    take the same draws get the same noises, those of one S differ by less than their errors say.
+    10 blocks of repeats, whose variance is in expectation never too small (Efron & Stein, 1981). Since estimators of
+    one S that take the same draws get the same noises, they differ by less than their errors say; those of different S
+    are independent.
 
     Args:
         model: a `LatentVariableModel`.
@@ -218,29 +238,36 @@ def diagnose(
     Returns:
         A row for each estimator, S and parameter group: `norm`, `variance` and `snr` with their errors
         (`Sums.moments`); `bias_squared` with its error (`Sums.squared_bias`), where the reference is the gradient of
-        `Estimator.objective` along the path of z, for the same noises: zero where that is what the losses are, nan
-        where there is no path, since the posterior is not reparameterized, or no objective; `seconds` and `memory` in
-        MB (`GradientNoise.measure`), which all groups share; and `repeats`.
+        `Estimator.objective` along the path of z, for the same noises; `seconds` (`GradientNoise.measure`) and `memory`
+        in MB (`GradientNoise.memory`), which all groups share; and `repeats`. The bias is nan where nothing can be
+        measured: the losses are inherited, and so the reference itself; the path of z is missing or biased, as of a
+        posterior that is not reparameterized or straight-through (`ConditionalPosterior.exact_path`); or the group
+        follows no objective. Where samples are relaxed, the objective is that of the relaxed model, itself biased
+        for the discrete one.
 
     Raises:
         ConfigError: every estimator is refused. Where only some are, that is a warning.
+        RunError: likewise, out of memory.
     """
     rows: list[dict[str, Any]] = []
-    pairs, refused = [(name, s) for name in estimators for s in samples], None
+    refused: ConfigError | RunError | None = None
+    pairs = [(name, s) for name in estimators for s in samples]
+    exact_path = model.encode(x, tf.constant(step, tf.int64)).exact_path
     for number, (name, s) in enumerate(pairs):
         progress(f"{name}, {s} sample{'s' if s > 1 else ''}", number / len(pairs))
         try:
             estimator = estimators[name](s)
             estimator.build(tuple(x.shape[1:]), model.prior.latent_dim)
-            now = (repeats, step, kl_weight, check)
-            found, cost = GradientNoise(model, estimator, x, seed, jit).measure(*now)
-            reference: dict[str, Sums] = found
-            if type(estimator).losses is not Estimator.losses:
+            noise = GradientNoise(model, estimator, x, seed, jit)
+            found, seconds = noise.measure(repeats, step, kl_weight, check)
+            cost = {"seconds": seconds, "memory": noise.memory(step, kl_weight)}
+            reference: dict[str, Sums] = {}
+            if exact_path and type(estimator).losses is not Estimator.losses:
                 path = GradientNoise(model, estimator, x, seed, jit, of=estimator.objective)
-                reference = path.measure(*now)[0] if model.posterior.reparameterized else {}
-        except ConfigError as error:
-            log.warning("%s with S=%d is left out: %s", name, s, error)
-            refused = error
+                reference, _ = path.measure(repeats, step, kl_weight, check)
+        except (ConfigError, tf.errors.ResourceExhaustedError) as error:
+            refused = error if isinstance(error, ConfigError) else RunError(OUT_OF_MEMORY)
+            log.warning("%s with S=%d is left out: %s", name, s, refused)
             continue
         for group, sums in found.items():
             unknown = {"bias_squared": math.nan, "bias_squared_error": math.nan}
@@ -259,18 +286,25 @@ def watch_gradients(
 
     Told whether it is due, it returns `gradient_snr/<group>` and `gradient_variance/<group>` (`Sums.moments`) for the
     trainer's own estimator, over 50 repeats of fresh noise on the batch x `[B, *event]`, of which the data's weights
-    are left out; None where it is not due, or where a number is not finite.
+    are left out; None where it is not due, or where a number is not finite. Out of memory is a warning, and all are
+    None from then on.
     """
     noise = GradientNoise(trainer.model, trainer.estimator, x, seed, trainer.jit)
+    fits = True
 
     def measure(due: bool) -> dict[str, float | None]:
+        nonlocal fits
         found: dict[str, float | None] = {}
         sums: dict[str, Sums] = {}
-        if due:
+        if due and fits:
             step = int(trainer.step.numpy())
-            sums, _ = noise.measure(WATCHED, step, float(trainer.beta(step)), check)
+            try:
+                sums, _ = noise.measure(WATCHED, step, float(trainer.beta(step)), check)
+            except tf.errors.ResourceExhaustedError:
+                fits = False
+                log.warning("trainer.diagnose_every is given up: %s", OUT_OF_MEMORY)
         for group in noise.variables:
-            moments = sums[group].moments() if due else {}
+            moments = sums[group].moments() if sums else {}
             for name in ("snr", "variance"):
                 value = moments.get(name, math.nan)
                 found[f"gradient_{name}/{group}"] = value if math.isfinite(value) else None
@@ -311,6 +345,10 @@ def _power_law(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, 
     residual = y - weight @ y / weight.sum() - slope * x
     scatter = weight @ residual**2 / max(len(x) - 2, 1)
     return float(slope), float(math.sqrt(max(scatter, 1) / spread))
+
+
+def _now(step: int, kl_weight: float) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.constant(step, tf.int64), tf.constant(kl_weight, keras.config.floatx())
 
 
 def _jackknife(estimate: Callable[[np.ndarray], np.ndarray], blocks: int) -> tuple[np.ndarray, np.ndarray]:

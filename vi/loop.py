@@ -102,8 +102,8 @@ def fit(
         nonfinite: what becomes of a step whose loss or gradients are not finite: "stop" raises, and "skip" leaves
             it out, so that it changes no parameter.
         progress: where to begin, as restored with the trainer; it is brought forward in place.
-        check: called between compiled calls and by `validate`; raises Interrupted to end the training, which is
-            then saved.
+        check: called between compiled calls, by `validate` and by `diagnose`; raises Interrupted to end the
+            training, which is then saved.
         diagnose: returns further metrics, which are None where it is told that they are not due: they are at the
             first evaluation after each `diagnose_every` epochs.
         diagnose_every: epochs.
@@ -136,9 +136,10 @@ def fit(
                 progress.seconds = time.perf_counter() - began
                 for logger in loggers:
                     logger.progress(progress)
-            row = _row(trainer, progress, validate(), saved)
+            validation, further = validate(), {}
             if diagnose is not None and diagnose_every is not None:
-                row |= diagnose(_is_due(trainer, progress, diagnose_every))
+                further = diagnose(_is_due(trainer, progress, diagnose_every))
+            row = _row(trainer, progress, validation, saved) | further  # empties the sums: nothing may interrupt it
             if nonfinite == "skip":
                 row["skipped_steps"] = progress.skipped
             progress.seconds = row["seconds"] = time.perf_counter() - began

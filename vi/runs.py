@@ -185,7 +185,8 @@ def diagnose(
     Args:
         run_dir: the directory of the run, which has ended or was interrupted.
         estimators: choices of the group, or dotted paths of classes of one's own that take `samples`.
-        samples: S, each with every estimator; what an estimator refuses is a warning, and left out.
+        samples: S, each with every estimator; what an estimator refuses, or memory does not hold, is a warning, and
+            left out.
         repeats: gradients with noise of their own.
         batch_size: the first so many data of the split, the same in all gradients.
         checkpoint: whose weights; "initial" is as the run began.
@@ -198,7 +199,7 @@ def diagnose(
 
     Raises:
         ConfigError: the directory holds no run, or no such checkpoint or split, or a value is wrong.
-        RunError: the files could not be written.
+        RunError: out of memory for every estimator, or the files could not be written.
         Interrupted: by Ctrl-C or SIGTERM.
     """
     directory, of = Path(run_dir), {"checkpoint": checkpoint, "split": split, "batch_size": batch_size}

@@ -96,6 +96,11 @@ class ConditionalPosterior:
         return self.family.reparameterized
 
     @property
+    def exact_path(self) -> bool:
+        """Whether a gradient along the path of z is in expectation that of the expectation."""
+        return self.reparameterized
+
+    @property
     def distribution(self) -> tfd.Distribution:
         """As a distribution of TensorFlow Probability, of batch `[B, 1]` and event `[L]`.
 

@@ -162,6 +162,11 @@ class StraightThrough(ConditionalPosterior):
     family: Relaxation
     temperature: tf.Tensor
 
+    @property
+    def exact_path(self) -> bool:
+        """False: the gradient is that of other samples."""
+        return False
+
     def sample(self, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The hard z `[B, S, L]`, and its log mass `[B, S]`."""
         hard, _ = super().sample(eps)
