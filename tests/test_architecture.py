@@ -159,7 +159,7 @@ def concrete(base):
     classes = [base]
     for each in classes:
         classes += each.__subclasses__()
-    return {c for c in classes if not inspect.isabstract(c) and c.__module__.startswith("vi.")}
+    return {c for c in classes if not inspect.isabstract(c) and re.match(r"vi\.(?!testing)", c.__module__)}
 
 
 FAMILIES = [

@@ -110,7 +110,7 @@ def test_the_estimator_of_the_readme_passes_vi_check_and_its_mistaken_twin_print
 ):
     text = (ROOT / "README.md").read_text()
     example = re.search(r"## An estimator of your own\n\n```\n(.*?)```", text, re.DOTALL)[1]
-    mistaken, shown = re.search(r"\n`(log_mean_exp.*?)`.*?```\n(.*?)```", text, re.DOTALL).groups()
+    mistaken, shown = re.search(r"`(log_mean_exp\(particles\.log_l.*?)`.*?```\n(.*?)```", text, re.DOTALL).groups()
     (tmp_path / "my_module.py").write_text(
         f"{example}\nclass Mine(Estimator):\n    def bound(self, particles):\n        return {mistaken}\n"
     )
@@ -121,7 +121,7 @@ def test_the_estimator_of_the_readme_passes_vi_check_and_its_mistaken_twin_print
             check.main([f"my_module.{name}"])
         assert ended.value.code == code
     printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    assert "16 passed, 1 failed, 1 not checked" in " ".join(printed)
+    assert " 2 failed" in " ".join(printed)
     for line in shown.splitlines():
         assert " ".join(line.split()) in printed
 
