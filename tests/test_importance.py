@@ -45,10 +45,8 @@ def elbo(log_weight, *q):
 class Exact:
     """What quadrature says: the expected bound, and what θ and φ ascend; φ nothing where only θ's is given."""
 
-    def __init__(self, bound, theta=None, phi=None):
-        self.bound, self.ascended = bound, [theta or bound, *([] if phi is None else [phi])]
-        if theta is None and phi is None:
-            self.ascended = [bound, bound]
+    def __init__(self, bound, *ascended):
+        self.bound, self.ascended = bound, ascended or (bound, bound)
 
 
 def hellinger(log_u):

@@ -58,8 +58,8 @@ def flatten(z: tf.Tensor) -> tf.Tensor:
     return tf.reshape(z, [*z.shape[:-2], z.shape[-2] * z.shape[-1]])
 
 
-def count_variables(group: str, latent_dim: int, categories: int) -> int:
-    """N = L / K.
+def variables_of(group: str, latent_dim: int, categories: int) -> tuple[int, int]:
+    """The shape N, K of the noise of L = N·K latents.
 
     Raises:
         ConfigError: K does not divide L.
@@ -69,4 +69,4 @@ def count_variables(group: str, latent_dim: int, categories: int) -> int:
             f"{group}.categories={categories}: must be at least 2 and divide model.latent_dim={latent_dim}, which is "
             "the number of variables times that of their categories."
         )
-    return latent_dim // categories
+    return latent_dim // categories, categories

@@ -156,8 +156,7 @@ class Categorical(Prior):
 
     def __init__(self, latent_dim: int, categories: int):
         super().__init__(latent_dim)
-        self.categories = categories
-        self.shape = (discrete.count_variables("prior", latent_dim, categories), categories)
+        self.shape = discrete.variables_of("prior", latent_dim, categories)
 
     @property
     def distribution(self) -> tfd.Distribution:

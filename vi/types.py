@@ -92,6 +92,11 @@ class Particles:
             raise ConfigError(f"the posterior {self.posterior.name} is implicit: it has no density, so no log weight.")
         return self.log_likelihood + self.log_prior - self.log_posterior
 
+    @property
+    def beta(self) -> tf.Tensor:
+        """`kl_weight` as a column that broadcasts against samples, `[B, 1]` or `[1, 1]`."""
+        return tf.reshape(tf.cast(self.kl_weight, self.log_prior.dtype), [-1, 1])
+
     def stopped(self) -> Particles:
         """The same particles with log q(z|x) at stopped φ, so that only the path of z leads to φ.
 
@@ -111,9 +116,10 @@ class Particles:
         """
         if isinstance(self.kl_weight, float) and self.kl_weight == 1.0:
             return self
-        beta = tf.reshape(tf.cast(self.kl_weight, self.log_prior.dtype), [-1, 1])  # [B, 1], or [1, 1]
-        log_posterior = None if self.log_posterior is None else beta * self.log_posterior
-        return dataclasses.replace(self, log_prior=beta * self.log_prior, log_posterior=log_posterior, kl_weight=1.0)
+        log_posterior = None if self.log_posterior is None else self.beta * self.log_posterior
+        return dataclasses.replace(
+            self, log_prior=self.beta * self.log_prior, log_posterior=log_posterior, kl_weight=1.0
+        )
 
 
 class Losses(NamedTuple):

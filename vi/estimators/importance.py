@@ -34,10 +34,10 @@ class DReG(IWAE):
         require_reparameterized(self, particles.posterior)
         log_weight = particles.stopped().tempered().log_weight
         weight = tf.stop_gradient(tf.nn.softmax(log_weight, axis=1))
-        beta = tf.reshape(tf.cast(particles.kl_weight, weight.dtype), [-1, 1])
+        for_phi = (1 - particles.beta) * weight + particles.beta * weight**2
         return Losses(
             generative=-tf.reduce_sum(weight * log_weight, axis=1),
-            inference=-tf.reduce_sum(((1 - beta) * weight + beta * weight**2) * log_weight, axis=1),
+            inference=-tf.reduce_sum(for_phi * log_weight, axis=1),
         )
 
 

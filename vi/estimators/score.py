@@ -132,8 +132,8 @@ class VIMCO(IWAE):
         log_weight -= tf.reduce_max(log_weight, axis=1, keepdims=True)  # so that the differences below are exact
         geometric = tf.reduce_sum(_replaced(log_weight, tf.zeros_like(log_weight)), axis=2) / (self.samples - 1)
         baseline = log_mean_exp(_replaced(log_weight, geometric), axis=2)  # [B, S]
-        beta = tf.reshape(tf.cast(particles.kl_weight, log_weight.dtype), [-1, 1])
-        weight = log_mean_exp(log_weight, axis=1)[:, None] - baseline - beta * tf.nn.softmax(log_weight, axis=1)
+        weight = log_mean_exp(log_weight, axis=1)[:, None] - baseline
+        weight -= particles.beta * tf.nn.softmax(log_weight, axis=1)
         surrogate = -tf.reduce_sum(tf.stop_gradient(weight) * particles.pathless_log_posterior(), axis=1)
         return self.objective(particles, step)._replace(inference=surrogate)
 

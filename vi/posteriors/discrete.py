@@ -58,8 +58,7 @@ class Categorical(Posterior):
 
     def __init__(self, latent_dim: int, categories: int):
         super().__init__(latent_dim)
-        self.categories = categories
-        self.shape = (discrete.count_variables("posterior", latent_dim, categories), categories)
+        self.shape = discrete.variables_of("posterior", latent_dim, categories)
         self.head = keras.layers.Dense(latent_dim)
 
     def parameters(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
