@@ -19,3 +19,18 @@ def double():
     """The test runs in double precision."""
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs a command of `vi.commands`, by name, in this process; returns the exit code, and what it prints."""
+
+    def run(name, *arguments):
+        from vi import commands
+
+        monkeypatch.setattr("sys.argv", [f"vi-{name}", *arguments])
+        with pytest.raises(SystemExit) as end:
+            getattr(commands, name)()
+        return end.value.code, *capsys.readouterr()
+
+    return run

@@ -17,7 +17,7 @@ import vi
 from tests import enumeration, models
 from tests.test_config import TINY
 from tests.test_trainer import make_trainer
-from vi import commands, config, diagnostics, schema
+from vi import config, diagnostics, schema
 from vi.diagnostics import GradientNoise, Sums, diagnose, fit_slopes, watch_gradients
 from vi.errors import ConfigError, RunError
 from vi.estimators import IWAE, AnalyticKL, DReG, ReweightedWakeSleep, ScoreFunction, StickingTheLanding
@@ -98,7 +98,8 @@ def test_without_signal_the_ratio_is_zero_within_its_error_and_without_noise_inf
     square_error = (found["snr"] + found["snr_error"]) ** 2 - found["snr"] ** 2
     assert (found["snr"] ** 2 > 3 * square_error).mean() < 0.03
     still = sums_of(np.full((30, 4), 1e6 + 0.1)).moments()
-    assert (still["variance"], still["snr"], still["norm_error"]) == (0, math.inf, 0)
+    assert (still["variance"], still["snr"]) == (0, math.inf)
+    assert still["norm_error"] <= 1e-12 * still["norm"]  # scalar products round as their arrays lie in memory
 
 
 def test_the_norm_is_that_of_the_exact_gradient_and_the_bias_is_none_or_not_measured():
@@ -263,18 +264,10 @@ def finished(tmp_path_factory):
         return vi.train(own, directory=tmp_path_factory.mktemp("runs") / "finished")
 
 
-def command(monkeypatch, capsys, *arguments):
-    """Runs `vi-diagnose` in this process; returns the exit code, and what it prints."""
-    monkeypatch.setattr(sys, "argv", ["vi-diagnose", *arguments])
-    with pytest.raises(SystemExit) as end:
-        commands.diagnose()
-    return end.value.code, *capsys.readouterr()
-
-
-def test_the_command_leaves_tables_and_pictures(finished, monkeypatch, capsys):
+def test_the_command_leaves_tables_and_pictures(finished, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "140")
     own = ["estimators=[vi.estimators.IWAE]", "samples=[2,4]", "repeats=20", "batch_size=3", "checkpoint=initial"]
-    code, out, err = command(monkeypatch, capsys, f"run={finished.directory}", *own)
+    code, out, err = command("diagnose", f"run={finished.directory}", *own)
     assert (code, err) == (0, "")
     for part in ("initial checkpoint, step 0, 3 validation data, 20 repeats", "vi.estimators.IWAE", "SNR", "peak MB"):
         assert part in out
@@ -310,10 +303,10 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("arguments", ANSWERS)
-def test_every_mistake_is_one_sentence(arguments, finished, tmp_path, monkeypatch, capsys):
+def test_every_mistake_is_one_sentence(arguments, finished, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "RUN").symlink_to(finished.directory)
-    code, _, err = command(monkeypatch, capsys, *arguments.split())
+    code, _, err = command("diagnose", *arguments.split())
     assert code == 2
     assert err.splitlines()[-1].startswith(f"vi-diagnose: {ANSWERS[arguments]}")
 

@@ -228,16 +228,8 @@ def test_a_run_that_is_to_evaluate_itself_needs_a_test_set_before_it_trains(tmp_
     assert not (tmp_path / "run").exists()
 
 
-def command(monkeypatch, capsys, *arguments):
-    """Runs `vi-evaluate` in this process; returns the exit code, and what it prints."""
-    monkeypatch.setattr(sys, "argv", ["vi-evaluate", *arguments])
-    with pytest.raises(SystemExit) as end:
-        commands.evaluate()
-    return end.value.code, *capsys.readouterr()
-
-
-def test_the_command_prints_a_table(copy, monkeypatch, capsys):
-    code, out, err = command(monkeypatch, capsys, f"run={copy.directory}", "samples=7", "size=20")
+def test_the_command_prints_a_table(copy, command):
+    code, out, err = command("evaluate", f"run={copy.directory}", "samples=7", "size=20")
     assert (code, err) == (0, "")
     for part in ("20 test data with 7 samples each", "± data", "± Monte Carlo", "elbo", "iw_bound", "nats per datum"):
         assert part in out
@@ -265,15 +257,15 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("arguments", ANSWERS)
-def test_every_mistake_is_one_sentence(arguments, finished, tmp_path, monkeypatch, capsys):
+def test_every_mistake_is_one_sentence(arguments, finished, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "SWEEP" / "0").mkdir(parents=True)
     (tmp_path / "RUN").symlink_to(finished.directory)
-    code, _, err = command(monkeypatch, capsys, *arguments.split())
+    code, _, err = command("evaluate", *arguments.split())
     assert (code, err) == (2, f"vi-evaluate: {ANSWERS[arguments]}\n")
 
 
-def test_what_fails_later_has_an_exit_code_of_its_own(copy, monkeypatch, capsys):
+def test_what_fails_later_has_an_exit_code_of_its_own(copy, monkeypatch, command):
     for error, code, text in (
         (vi.Interrupted(15), 143, "interrupted"),
         (KeyboardInterrupt(), 130, "interrupted"),
@@ -281,7 +273,7 @@ def test_what_fails_later_has_an_exit_code_of_its_own(copy, monkeypatch, capsys)
         (ZeroDivisionError("a\nb"), 1, "ZeroDivisionError: a (HYDRA_FULL_ERROR=1 says where)"),
     ):
         monkeypatch.setattr("vi.evaluation.evaluate_model", lambda *_, error=error, **__: (_ for _ in ()).throw(error))
-        found, _, err = command(monkeypatch, capsys, f"run={copy.directory}")
+        found, _, err = command("evaluate", f"run={copy.directory}")
         assert (found, err) == (code, f"vi-evaluate: {text}\n")
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     monkeypatch.setattr(sys, "argv", ["vi-evaluate", f"run={copy.directory}"])
