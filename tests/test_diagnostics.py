@@ -269,7 +269,12 @@ def test_the_command_leaves_tables_and_pictures(finished, monkeypatch, command):
     own = ["estimators=[vi.estimators.IWAE]", "samples=[2,4]", "repeats=20", "batch_size=3", "checkpoint=initial"]
     code, out, err = command("diagnose", f"run={finished.directory}", *own)
     assert (code, err) == (0, "")
-    for part in ("initial checkpoint, step 0, 3 validation data, 20 repeats", "vi.estimators.IWAE", "SNR", "peak MB"):
+    for part in (
+        "initial checkpoint, step 0, 3 validation data, 20 repeats",
+        "vi.estimators.IWAE",
+        "SNR",
+        "MB at the peak",
+    ):
         assert part in out
     folder = finished.directory / "diagnostics"
     assert {path.name for path in folder.iterdir()} == {"gradients.csv", "slopes.csv", "snr.png", "variance.png"}

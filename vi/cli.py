@@ -180,7 +180,7 @@ def _job(config: DictConfig, line: str, typed: list[str]) -> Any:
             file.write_text(traceback.format_exc())
         raise RunError(f"{type(error).__name__}: {first_line(error)} (the traceback is in {file})") from error
     if composed.mode == RunMode.RUN:
-        next_commands(Terminal(), directory)
+        next_commands(Terminal(), directory, summary)
     best, monitor = summary["best"], config.trainer.monitor
     name = next(name for name in (monitor, "validation/iw_bound", "validation/nll") if best.get(name) is not None)
     return best[name] if name.endswith(("elbo", "bound")) else -best[name]

@@ -7,12 +7,15 @@ import csv
 import io
 import math
 import os
+import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import rich.box
 import rich.console
 import rich.progress
 import rich.table
@@ -196,24 +199,44 @@ def diagnosis_table(console: rich.console.Console, gradients: Any, slopes: Any, 
     """Prints what `vi.runs.diagnose` found, and where it and its pictures are."""
     first = gradients.iloc[0]
     where = f"{first['checkpoint']} checkpoint, step {first['step']:,}, {first['batch_size']} {first['split']} data"
+    _print(console, f"{where}, {first['repeats']:,} repeats\n")
     for group, rows in gradients.groupby("group", sort=False):
-        table = rich.table.Table(title=f"{group} gradients, {where}, {first['repeats']:,} repeats")
-        table.add_column("estimator")
-        for name in ("S", "norm", "variance", "SNR", "bias / norm", "ms a step", "peak MB"):
+        table = _plain_table(f"{group} gradients")
+        for name in ("S", "norm", "variance", "SNR", "bias / norm"):
             table.add_column(name, justify="right")
         for row in rows.itertuples():
-            values = [f"{row.samples:,}", f"{row.norm:.3g}", f"{row.variance:.3g} ± {row.variance_error:.1g}"]
-            values += [f"{row.snr:.3g} ± {row.snr_error:.1g}", _bias(row), f"{1000 * row.seconds:.2f}"]
-            table.add_row(row.estimator, *values, f"{row.memory:.3g}")
+            variance, snr = _measured(row.variance, row.variance_error), _measured(row.snr, row.snr_error)
+            table.add_row(row.estimator, f"{row.samples:,}", f"{row.norm:.3g}", variance, snr, _bias(row))
         console.print(table)
-    table = rich.table.Table(title="fitted powers of S", caption="bias below a limit of two standard errors: none seen")
-    for name in ("estimator", "group", "SNR", "variance"):
-        table.add_column(name, justify="left" if name in ("estimator", "group") else "right")
+    samples = sorted(gradients["samples"].unique())
+    table = _plain_table("cost of a gradient: ms, and MB at the peak")
+    for s in samples:
+        table.add_column(f"S = {s:,}", justify="right")
+    for estimator, rows in gradients.groupby("estimator", sort=False):
+        cost = {row.samples: f"{1000 * row.seconds:.2f}, {row.memory:.3g}" for row in rows.itertuples()}
+        table.add_row(estimator, *(cost.get(s, "–") for s in samples))
+    console.print(table)
+    table = _plain_table("fitted powers of S", caption="bias below a limit of two standard errors: none seen")
+    for name in ("group", "SNR", "variance"):
+        table.add_column(name, justify="left" if name == "group" else "right")
     for (estimator, group), rows in slopes.groupby(["estimator", "group"], sort=False):
         table.add_row(estimator, group, *(_power(row.slope, row.slope_error) for row in rows.itertuples()))
     console.print(table)
     directory = short(directory) / "diagnostics"
     _print(console, f"Pictures: {directory}/  numbers: {directory / 'gradients.csv'}, {directory / 'slopes.csv'}")
+
+
+def _plain_table(title: str, caption: str | None = None) -> rich.table.Table:
+    """A table of estimators that is narrow enough for 80 columns."""
+    look: dict[str, Any] = {"box": rich.box.SIMPLE_HEAD, "title_justify": "left", "caption_justify": "left"}
+    table = rich.table.Table(title=title, caption=caption, **look)
+    table.add_column("estimator")
+    return table
+
+
+def _measured(value: float, error: float) -> str:
+    """A number with its error, both without an exponent as far as that is readable."""
+    return f"{value:.3g} ± {error:{',.0f' if 10 <= error < 1e4 else '.1g'}}"
 
 
 def _power(slope: float, error: float) -> str:
@@ -231,16 +254,18 @@ def _bias(row: Any) -> str:
     if max(abs(value), error) <= (1e-5 * row.norm) ** 2:  # rounding
         return "0"
     seen = value > 3 * error
-    return f"{'' if seen else '< '}{100 * math.sqrt(value if seen else max(value, 0) + 2 * error) / row.norm:.2g} %"
+    percent = 100 * math.sqrt(value if seen else max(value, 0) + 2 * error) / row.norm
+    return f"{'' if seen else '< '}{percent:{',.0f' if percent >= 10 else '.2g'}} %"
 
 
-def next_commands(console: rich.console.Console, directory: Path) -> None:
-    """Prints three commands worth typing after a run."""
-    vi_train = _program("vi-train")
+def next_commands(console: rich.console.Console, directory: Path, summary: Mapping[str, Any]) -> None:
+    """Prints three commands worth typing after a run of any kind."""
+    vi_train, run, longer = _program("vi-train"), short(directory), math.ceil(2 * summary["epoch"])
+    same = [each for each in summary["overrides"] if not re.match(r"[+~]*(seed|resume|hydra)\b", each)]
     _print(console, "Next:")
-    _print(console, f"  {_program('vi-evaluate')} run={short(directory)} samples=500  # on the test set")
-    _print(console, f"  {vi_train} estimator=multi_sample data.binarization=static trainer.epochs=300")
-    _print(console, f"  {vi_train} -m estimator=analytic_kl,monte_carlo_kl trainer.epochs=300  # two runs in turn")
+    _print(console, f"  {_program('vi-evaluate')} run={run} samples=500  # on the test set")
+    _print(console, f"  {vi_train} resume={run} trainer.epochs={longer}  # for twice as long")
+    _print(console, f"  {vi_train} -m {shlex.join([*same, 'seed=1,2,3'])}  # other seeds, for vi-compare")
 
 
 def _print(console: rich.console.Console, line: str) -> None:
