@@ -30,6 +30,7 @@ SCHEDULE = (
 
 DENSITY = ["prior.log_density._target_=vi.densities.gaussian", "+prior.log_density.scale_tril=[[1,0],[1,1]]"]
 NEEDS = {
+    "estimator=f_divergence": ["estimator.offset=-25"],
     "data=arrays": ["data.path=x"],
     "decoder=none": ["likelihood=none"],
     "experiment=target_density": DENSITY,

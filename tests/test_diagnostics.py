@@ -380,12 +380,15 @@ def test_a_diagnosis_is_due_at_the_first_evaluation_after_each_so_many_epochs():
     assert due(0, 2, 3, 4, 5, 15, 16) == [False, True, False, True, True, False]  # every 2 1/7 steps
 
 
+NUMBERS = ("mean_norm", "variance", "snr")
+
+
 @pytest.mark.slow
 def test_a_training_diagnoses_itself_every_few_epochs_also_gone_on_with(tmp_path):
     vi.train([*SMALL, "trainer.epochs=3", "trainer.diagnose_every=2"], directory=tmp_path)
     metrics = vi.train([f"resume={tmp_path}", "trainer.epochs=4"]).metrics
-    names = [f"gradient_{name}/{group}" for group in ("generative", "inference") for name in ("snr", "variance")]
-    assert metrics[names].notna().to_numpy().tolist() == [[False] * 4, [True] * 4, [False] * 4, [True] * 4]
+    names = [f"gradient_{name}/{group}" for group in ("generative", "inference") for name in NUMBERS]
+    assert metrics[names].notna().to_numpy().tolist() == [[False] * 6, [True] * 6, [False] * 6, [True] * 6]
     assert (metrics[names].dropna() > 0).all(axis=None)
 
 

@@ -45,7 +45,10 @@ COMPOSITION = {
         "estimator.free_bits: the chosen estimator has no such key; an argument of a class of your own takes a plus, "
         "+estimator.free_bits=VALUE."
     ),
-    "estimator.sample=2": "estimator.sample: the chosen estimator has no such key; did you mean estimator.samples?",
+    "estimator.sample=2": (
+        "estimator.sample: the chosen estimator has no such key; did you mean estimator.samples? An argument of a "
+        "class of your own takes a plus, +estimator.sample=VALUE."
+    ),
     "trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "+trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "experiment=nope": "experiment=nope: there is no such choice. Allowed: bornschein2015_helmholtz, burda2015_iwae, ",
@@ -230,7 +233,8 @@ PAIRS = {
     ),
     "posterior=custom posterior._target_=my.Score": (
         "AnalyticKL follows gradients through z, but the posterior Score is not reparameterized; use "
-        "estimator=vimco, score_function, reweighted_wake_sleep or wake_sleep, or one with losses of its own."
+        "estimator=vimco, score_function, reweighted_wake_sleep or wake_sleep, or one of your own that needs no path "
+        "(pathwise = False)."
     ),
     "data=arrays data.path=flat.npz": (
         "data.path=flat.npz: x_train[0, 1] = -0.132105 lies outside [0, data.scale=1], as likelihood Bernoulli "

@@ -110,7 +110,7 @@ def test_a_posterior_that_is_not_reparameterized_is_refused():
 
     model = models.linear_gaussian(Frozen)
     with pytest.raises(ConfigError, match="AnalyticKL follows gradients through z, but the posterior Frozen"):
-        AnalyticKL().losses(models.make_particles(model, Draws()), 0)
+        AnalyticKL().checked_losses(models.make_particles(model, Draws()), 0)
 
 
 def test_a_pair_without_closed_form_is_one_sentence_that_names_it():

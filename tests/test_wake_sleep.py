@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from tests import enumeration, models, reference
 from tests.test_contract import exact_posterior
+from vi.errors import ConfigError
 from vi.estimators import IWAE, ReweightedWakeSleep, WakeSleep
 
 BETAS = [1.0, 2.5, [0.0, 0.5, 1.0, 4.0]]
@@ -101,3 +102,10 @@ def test_dreams_are_drawn_only_for_a_sleep_phase():
     assert ReweightedWakeSleep(5, "wake", dreams=2).draws == (5, 0, 0, 0)
     assert ReweightedWakeSleep(5, "both", dreams=2).draws == (5, 0, 0, 2)
     assert WakeSleep(3, dreams=2).draws == (3, 0, 0, 2)
+
+
+@pytest.mark.parametrize("phase", ["wake", "both"])
+def test_one_sample_whose_weight_is_always_1_is_refused_where_there_is_a_wake_phase(phase):
+    with pytest.raises(ConfigError, match=rf"estimator\.samples=1: must be at least 2 with .*inference={phase}, for"):
+        ReweightedWakeSleep(1, phase)
+    assert ReweightedWakeSleep(1, "sleep").samples == 1

@@ -222,7 +222,7 @@ def estimators_of(names: Sequence[str]) -> dict[str, Config]:
     choices = sorted(file.stem for file in folder.glob("*.yaml") if file.stem != "custom")
     for name in names:
         if name not in choices and not schema.TARGET.test(name):
-            end = f"{schema.suggestion(name, choices)} Allowed: {', '.join(choices)}."
+            end = f"{schema.suggestion(name, choices)} Allowed: {', '.join(choices)}, or a dotted path."
             raise ConfigError(f"estimators=[{name}]: there is no such choice{end}")
         found[name] = dict(OmegaConf.load(folder / f"{name}.yaml")) if name in choices else {"_target_": name}
     return found

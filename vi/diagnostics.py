@@ -103,7 +103,7 @@ class GradientNoise:
         x: the batch, `[B, *event]`.
         seed: of the noise.
         jit: whether XLA compiles it.
-        of: what is differentiated, `estimator.losses` by default.
+        of: what is differentiated, `estimator.checked_losses` by default.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class GradientNoise:
         self.model, self.estimator, self.x = model, estimator, x
         groups = {"generative": model.generative_variables, "inference": model.inference_variables}
         self.variables = {group: variables for group, variables in groups.items() if variables}
-        self._of = of or estimator.losses
+        self._of = of or estimator.checked_losses
         self._seed = random.fold(random.seed(seed, "diagnostics"), estimator.samples)
         self._gradients = tf.function(self.gradients)
         self._block = tf.function(self._add_up, jit_compile=jit)
@@ -284,10 +284,10 @@ def watch_gradients(
 ) -> Callable[[bool], dict[str, float | None]]:
     """A function that measures the gradients which a training follows, as it stands, and changes nothing of it.
 
-    Told whether it is due, it returns `gradient_snr/<group>` and `gradient_variance/<group>` (`Sums.moments`) for the
-    trainer's own estimator, over 50 repeats of fresh noise on the batch x `[B, *event]`, of which the data's weights
-    are left out; None where it is not due, or where a number is not finite. Out of memory is a warning, and all are
-    None from then on.
+    Told whether it is due, it returns `gradient_mean_norm/<group>`, `gradient_variance/<group>` and
+    `gradient_snr/<group>` (`Sums.moments`) for the trainer's own estimator, over 50 repeats of fresh noise on the batch
+    x `[B, *event]`, of which the data's weights are left out; None where it is not due, or a number is not finite. Out
+    of memory is a warning, and all are None from then on.
     """
     noise = GradientNoise(trainer.model, trainer.estimator, x, seed, trainer.jit)
     fits = True
@@ -305,8 +305,8 @@ def watch_gradients(
                 log.warning("trainer.diagnose_every is given up: %s", OUT_OF_MEMORY)
         for group in noise.variables:
             moments = sums[group].moments() if sums else {}
-            for name in ("snr", "variance"):
-                value = moments.get(name, math.nan)
+            for name, moment in (("mean_norm", "norm"), ("variance", "variance"), ("snr", "snr")):
+                value = moments.get(moment, math.nan)
                 found[f"gradient_{name}/{group}"] = value if math.isfinite(value) else None
         return found
 

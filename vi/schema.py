@@ -50,7 +50,7 @@ def integer(low: int, high: int | None = None) -> Rule:
 def choice(*values: Any) -> Rule:
     """One of the values."""
     names = [str(v).lower() if isinstance(v, bool) else str(v) for v in values]
-    return Rule(", ".join(names[:-1]) + f" or {names[-1]}", lambda v: any(v is w or v == w for w in values))
+    return Rule(" or ".join(filter(None, [", ".join(names[:-1]), names[-1]])), lambda v: any(v == w for w in values))
 
 
 def widths(at_least: int = 0) -> Rule:
@@ -171,7 +171,7 @@ RULES: dict[str, Rule] = {
     "estimator.alpha": either(number(), choice("max")),
     "estimator.order": number(above=1),
     "estimator.form": choice("log", "exponential"),
-    "estimator.offset": number(),
+    "estimator.offset": either(number(), NOTHING),
     "estimator.function": TEXT,
     "estimator.baseline": choice("leave_one_out", "moving_average", "learned", "none"),
     "estimator.decay": number(low=0, below=1),

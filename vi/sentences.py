@@ -40,9 +40,9 @@ def sentence(error: BaseException) -> str:
         component, _, argument = key.partition(".")
         if argument and component in schema.COMPONENTS:
             close = schema.suggestion(key, [each for each in known if each.startswith(f"{component}.")])
-            plus = f"; an argument of a class of your own takes a plus, +{key}=VALUE."
-            end = plus if key in known or close == "." else close
-            return f"{key}: the chosen {component} has no such key{end}"
+            close = "" if key in known or close == "." else close
+            plus = f"{' An' if close else '; an'} argument of a class of your own takes a plus, +{key}=VALUE."
+            return f"{key}: the chosen {component} has no such key{close}{plus}"
         return f"{key}: there is no such key{schema.suggestion(key, known)}"
     if found := re.search(r"Error merging override (.*)", text):
         return f"{found[1]}: {str(error.__cause__).splitlines()[0].rstrip('.')}."

@@ -111,9 +111,7 @@ class Trainer:
         """The particles of a batch and its noise, the losses with their means, and the gradients of each group."""
         with tf.GradientTape(persistent=True) as tape:
             particles = self.model.particles(x, noise, self._kl_weight(index, step), step)
-            losses = self.estimator.losses(particles, step)
-            if not isinstance(losses, Losses):
-                raise ConfigError(f"estimator={type(self.estimator).__name__}: losses must return a vi.types.Losses.")
+            losses = self.estimator.checked_losses(particles, step)
             means = self._means(losses, index)
         return particles, GroupLosses(losses, means), take_gradients(tape, means, self.variables)
 
@@ -250,7 +248,7 @@ class Trainer:
     def metrics(self, particles: Particles, losses: GroupLosses, gradients: dict) -> dict[str, tf.Tensor]:
         """What is logged of a step, scalars; it is finite if and only if they are."""
         metrics = {"train/nll": -tf.reduce_mean(particles.log_likelihood)}
-        if particles.log_posterior is not None:
+        if particles.log_posterior is not None and not self.model.posterior.relaxed:
             metrics["train/kl"] = tf.reduce_mean(particles.log_posterior - particles.log_prior)
             metrics["train/elbo"] = -metrics["train/nll"] - metrics["train/kl"]
         bound = self.estimator.bound(particles)

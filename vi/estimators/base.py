@@ -23,8 +23,9 @@ class Estimator(abc.ABC):
             def bound(self, particles):
                 return log_mean_exp(particles.log_weight, axis=1)
 
-    What a subclass may replace besides `bound`, and nothing else: `kind`, `exchangeable`, `draws`, `objective`,
-    `losses`, `build`, `auxiliary_variables` and `update`. `vi-check my_module.MyEstimator` proves what it promises.
+    What a subclass may replace besides `bound`, and nothing else: `kind`, `exchangeable`, `pathwise`, `draws`,
+    `objective`, `losses`, `build`, `auxiliary_variables` and `update`. `vi-check my_module.MyEstimator` proves what it
+    promises.
 
     Args:
         samples: S, the samples of the posterior for each datum.
@@ -34,10 +35,13 @@ class Estimator(abc.ABC):
             that bounds nothing.
         exchangeable: whether `bound` is the same for every order of the samples; False where they are
             grouped.
+        pathwise: whether φ follows gradients along the path of z, so that a posterior that is not reparameterized is
+            refused; False only with `losses` whose gradients need none.
     """
 
     kind: Literal["lower", "upper", "estimate"] = "lower"
     exchangeable: bool = True
+    pathwise: bool = True
 
     def __init__(self, samples: int = 1):
         self.samples = samples
@@ -78,13 +82,27 @@ class Estimator(abc.ABC):
         """What is differentiated, `[B]` each: by default the `objective`, along the path of z.
 
         Losses of one's own are surrogates: whatever their values, their gradients are in expectation those of the
-        objective, with less variance, or without a path, for a posterior that is not reparameterized.
+        objective, with less variance, or without a path, for a posterior that is not reparameterized (`pathwise`).
+        """
+        return self.objective(particles, step)
+
+    def checked_losses(self, particles: Particles, step: tf.Tensor) -> Losses:
+        """The `losses`, where their gradients are what they promise; not to be replaced.
 
         Raises:
-            ConfigError: the posterior is not reparameterized.
+            ConfigError: it is `pathwise` and the posterior is not reparameterized, or `losses` returns something else.
         """
-        require_reparameterized(self, particles.posterior)
-        return self.objective(particles, step)
+        name, posterior = type(self).__name__, particles.posterior
+        if self.pathwise and not posterior.reparameterized:
+            raise ConfigError(
+                f"{name} follows gradients through z, but the posterior {posterior.name} is not reparameterized; use "
+                "estimator=vimco, score_function, reweighted_wake_sleep or wake_sleep, or one of your own that needs "
+                "no path (pathwise = False)."
+            )
+        losses = self.losses(particles, step)
+        if not isinstance(losses, Losses):
+            raise ConfigError(f"estimator={name}: losses must return a vi.types.Losses.")
+        return losses
 
     def build(self, event_shape: tuple[int, ...], latent_dim: int) -> None:  # noqa: B027 (a hook)
         """Makes the networks of the estimator's own (ψ), before anything is compiled. By default none."""
@@ -100,13 +118,3 @@ class Estimator(abc.ABC):
     def update(self, particles: Particles) -> None:
         """Changes what the estimator keeps besides ψ, as a moving average, at the end of each train step."""
         return  # AutoGraph warns of a body that is a docstring alone
-
-
-def require_reparameterized(estimator: Estimator, posterior: Any) -> None:
-    """Raises ConfigError where the losses of `estimator` need the path of z to φ and there is none."""
-    if not posterior.reparameterized:
-        raise ConfigError(
-            f"{type(estimator).__name__} follows gradients through z, but the posterior {posterior.name} is not "
-            "reparameterized; use estimator=vimco, score_function, reweighted_wake_sleep or wake_sleep, or one with "
-            "losses of its own."
-        )

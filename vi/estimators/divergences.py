@@ -19,8 +19,9 @@ class Renyi(Estimator):
 
     It falls in α: α = 0 is `IWAE`, α → 1 the ELBO, and "max" the limit α → −∞, the largest log weight. At finite S the
     estimate is biased towards the ELBO. For α ≥ 0 its expectation is below log p(x). For α < 0 and "max" the exact
-    bound is above log p(x) and its estimate, of S samples, on either side; φ ascends it all the same, as in the paper,
-    so that its optimum is not the true posterior, and moves away as S grows.
+    bound is above log p(x) and its estimate, of S samples, on either side; φ ascends it all the same, as in the paper.
+    For S > 1 + 1/|α| the true posterior is then no maximum but, nearby, a minimum: there the estimate varies by
+    ((1 − α)(1 − 1/S) − 1) Var(log w) / 2 to second order.
 
     Args:
         alpha: α, a number at least 0.001 away from 1, or "max".
@@ -55,29 +56,42 @@ class ChiUpperBound(Estimator):
     nats it is about its largest value, which falls as q moves away from the posterior. So in log form φ follows the
     gradient of CUBO_n itself, −(n − 1)/n E w^n ∇ log q / E w^n, with both expectations from the S samples: a score,
     biased of the order 1/S, for any posterior with a density. θ, for which an upper bound is no objective, ascends
-    the importance-weighted bound of the same samples.
+    the importance-weighted bound of the same samples. β weighs log p(z) − log q(z|x) in w; where it is below 1/n, as at
+    the start of a warm-up, the tempered bound falls as q moves away from the posterior.
 
     Args:
         order: n, above 1.
-        samples: S.
+        samples: S, at least 2 for the log form: of one sample the score has mean zero.
         form: what φ follows: "log", as above; or "exponential", the gradient of exp(n (CUBO_n − c)) / n along the path
             of z, without bias, of a variance that is large unless q is near the posterior.
         offset: c, in nats, a constant of the run for the exponential form: about the log weights that are met, for
             float32 holds exp(n (log w − c)) only for |log w − c| < 87 / n.
 
     Raises:
-        ConfigError: an offset for the log form, which has none.
+        ConfigError: an offset or one sample for the log form, or no offset for the exponential one.
     """
 
     kind = "estimate"
 
     def __init__(
-        self, order: float = 2.0, samples: int = 5, form: Literal["log", "exponential"] = "log", offset: float = 0.0
+        self,
+        order: float = 2.0,
+        samples: int = 5,
+        form: Literal["log", "exponential"] = "log",
+        offset: float | None = None,
     ):
         super().__init__(samples)
-        if form == "log" and offset:
-            raise ConfigError(f"estimator.offset={offset}: must be 0 for estimator.form=log, which needs none.")
+        if form == "log" and offset is not None:
+            raise ConfigError(f"estimator.offset={offset}: must be left out for estimator.form=log, which needs none.")
+        if form == "exponential" and offset is None:
+            raise ConfigError(f"estimator.offset=null: must be set for estimator.form=exponential, {_OFFSET}")
+        if form == "log" and samples < 2:
+            raise ConfigError(
+                f"estimator.samples={samples}: must be at least 2 for estimator.form=log, for the weight of one sample "
+                "is 1, and would teach φ nothing."
+            )
         self.order, self.form, self.offset = order, form, offset
+        self.pathwise = form == "exponential"
 
     def bound(self, particles: Particles) -> tf.Tensor:
         """1/n log (1/S) Σ w^n for each datum, `[B]`, in nats."""
@@ -103,30 +117,35 @@ class FDivergence(Estimator):
     """The f-divergence of p(x, z) from q(z|x), E_q f(w), with the functions of Csiszár in `tfp.vi` (Amari, 1985).
 
     φ descends the mean of f over S samples, along the path of z. "kl_reverse" gives the negative ELBO, "kl_forward" the
-    inclusive KL, up to constants and the unknown factor p(x) in w. θ, for which only "kl_reverse" is an objective,
-    ascends the importance-weighted bound of the same samples.
+    inclusive KL, up to constants and the unknown factor p(x) in w. θ, for which an f-divergence is no objective in
+    general, ascends the importance-weighted bound of the same samples.
 
     Args:
         function: a function f of log u in `tfp.vi`, by name, such as "squared_hellinger" or "amari_alpha".
         samples: S.
-        offset: c, in nats, a constant of the run: f is of w e^(−c), so that float32 holds it.
+        offset: c, in nats, a constant of the run: f is of w e^(−c), which float32 holds, and which teaches φ, only
+            where c is about the log weights that are met. "kl_reverse" alone needs none.
         parameters: what else the function takes, such as `alpha` of "amari_alpha" or `t` of "t_power".
 
     Raises:
-        ConfigError: there is no such function, or it takes other parameters.
+        ConfigError: there is no such function, it takes other parameters, or it needs an offset.
     """
 
     kind = "estimate"
 
-    def __init__(self, function: str = "squared_hellinger", samples: int = 5, offset: float = 0.0, **parameters: Any):
+    def __init__(
+        self, function: str = "squared_hellinger", samples: int = 5, offset: float | None = None, **parameters: Any
+    ):
         super().__init__(samples)
         if function not in csiszar_functions():
             raise ConfigError(f"estimator.function={function}: must be one of {', '.join(csiszar_functions())}.")
-        self.function, self.offset, self.parameters = getattr(tfp.vi, function), offset, parameters
+        self.function, self.offset, self.parameters = getattr(tfp.vi, function), offset or 0.0, parameters
         try:
             inspect.signature(self.function).bind(0.0, **parameters)
         except TypeError as error:
             raise ConfigError(f"estimator.function={function}: {error}; its parameters are those of tfp.vi.") from None
+        if offset is None and function != "kl_reverse":
+            raise ConfigError(f"estimator.offset=null: must be set for estimator.function={function}, {_OFFSET}")
 
     def bound(self, particles: Particles) -> tf.Tensor:
         """−(1/S) Σ f(w e^(−c)) for each datum, `[B]`."""
@@ -146,4 +165,8 @@ def csiszar_functions() -> list[str]:
     ]
 
 
+_OFFSET = (
+    "to about the log weights in nats that are met, such as the validation/iw_bound of another run; far from it "
+    "float32 holds no gradient."
+)
 _OF_F = ("dual_csiszar_function", "symmetrized_csiszar_function")  # which take another function

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from vi.estimators.base import Estimator, require_reparameterized
+from vi.estimators.base import Estimator
 from vi.ops import log_mean_exp
 from vi.types import Draws, Losses, Particles
 
@@ -25,13 +25,12 @@ class DReG(IWAE):
     """The importance-weighted bound with its doubly reparameterized gradient (Tucker et al., 2018, eq. 8).
 
     θ follows Σ w̃ ∇ log w, which is the gradient of `IWAE`; φ follows Σ w̃² ∇ log w along the path of z alone, with
-    log q at stopped φ: the same gradient in expectation, without variance where q is the true posterior. With β ≠ 1
-    the weights for φ are (1 − β) w̃ + β w̃², by the same derivation.
+    log q at stopped φ: the same gradient in expectation, at β = 1 without variance where q is the true posterior. With
+    β ≠ 1 the weights for φ are (1 − β) w̃ + β w̃², by the same derivation.
     """
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
         """Surrogates whose gradients by θ and by φ are those above, `[B]`."""
-        require_reparameterized(self, particles.posterior)
         log_weight = particles.stopped().tempered().log_weight
         weight = tf.stop_gradient(tf.nn.softmax(log_weight, axis=1))
         for_phi = (1 - particles.beta) * weight + particles.beta * weight**2
@@ -77,6 +76,8 @@ class PIWAE(MIWAE):
         outer: M, the bounds for φ that are averaged.
     """
 
+    exchangeable = True
+
     def bound(self, particles: Particles) -> tf.Tensor:
         """log (1/MS) Σ w_ms for each datum, `[B]`, in nats."""
         return log_mean_exp(particles.log_weight, axis=1)
@@ -90,8 +91,8 @@ class PIWAE(MIWAE):
 class StickingTheLanding(Estimator):
     """The ELBO with the path-derivative gradient (Roeder et al., 2017): log q(z|x) at stopped φ.
 
-    The score that is left out has mean zero, so the gradient is that of the ELBO for every S, without variance where
-    q is the true posterior.
+    The score that is left out has mean zero, so the gradient is that of the ELBO for every S, at β = 1 without variance
+    where q is the true posterior.
 
     Args:
         samples: S.

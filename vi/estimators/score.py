@@ -38,6 +38,8 @@ class ScoreFunction(Estimator):
         ConfigError: one sample with `leave_one_out`.
     """
 
+    pathwise = False
+
     def __init__(
         self,
         samples: int = 5,
@@ -117,6 +119,8 @@ class VIMCO(IWAE):
     Raises:
         ConfigError: one sample.
     """
+
+    pathwise = False
 
     def __init__(self, samples: int = 5):
         super().__init__(samples)

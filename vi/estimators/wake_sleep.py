@@ -6,6 +6,7 @@ from typing import Literal
 
 import tensorflow as tf
 
+from vi.errors import ConfigError
 from vi.estimators.base import Estimator
 from vi.estimators.importance import IWAE
 from vi.types import Draws, Losses, Particles
@@ -21,6 +22,8 @@ class WakeSleep(Estimator):
         samples: S, of q(z|x) for each datum, in the wake phase.
         dreams: for each datum of the batch, in the sleep phase.
     """
+
+    pathwise = False
 
     def __init__(self, samples: int = 1, dreams: int = 1):
         super().__init__(samples)
@@ -51,13 +54,23 @@ class ReweightedWakeSleep(IWAE):
     data, with a bias of order 1/S; in the sleep phase that of `WakeSleep`. β weighs θ's objective alone.
 
     Args:
-        samples: S.
+        samples: S, at least 2 where there is a wake phase: of one sample the weight is 1, and the score has mean zero.
         inference: what trains φ: the "wake" phase, the "sleep" phase, or the mean of "both".
         dreams: for each datum of the batch, where there is a sleep phase.
+
+    Raises:
+        ConfigError: one sample with a wake phase.
     """
+
+    pathwise = False
 
     def __init__(self, samples: int = 5, inference: Literal["wake", "sleep", "both"] = "wake", dreams: int = 1):
         super().__init__(samples)
+        if samples < 2 and inference != "sleep":
+            raise ConfigError(
+                f"estimator.samples={samples}: must be at least 2 with estimator.inference={inference}, for the weight "
+                "of one sample is 1, and would teach φ nothing; with one sample use estimator.inference=sleep."
+            )
         self.inference, self.dreams = inference, dreams
 
     @property
