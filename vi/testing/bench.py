@@ -20,6 +20,7 @@ from vi.testing.linear_gaussian import (
     LATENTS,
     NEAR,
     Affine,
+    GivenGaussian,
     GivenPrior,
     Place,
     data,
@@ -100,7 +101,7 @@ class Bench:
         self.arguments = {"samples": 5, **arguments}
         self.make, self.name = make, getattr(make, "__name__", type(make).__name__)
         self.samples = self.arguments["samples"]
-        self.models: dict[str, Any] = {}
+        self.models: dict[tuple[str, type], Any] = {}
         self.done: dict[str, Any] = {}
         self.kept: dict[Any, Any] = {}
         if not isinstance(self.samples, int) or self.samples < 1:
@@ -133,18 +134,33 @@ class Bench:
                 variable.assign(0.3 * rng.standard_normal(variable.shape))
         return estimator
 
-    def trial(self, place: Place = NEAR, samples: int | None = None, repeats: int = 1, dtype: str = "float64") -> Trial:
+    def trial(
+        self,
+        place: Place = NEAR,
+        samples: int | None = None,
+        repeats: int = 1,
+        dtype: str = "float64",
+        posterior: type[GivenGaussian] = GivenGaussian,
+    ) -> Trial:
         """A trial with the data one after another, so many times; the noise is the same in every precision."""
-        for each in {"float64", dtype} - set(self.models):
-            with precision(each):
-                self.models[each] = make_model()
+        for each in {"float64", dtype}:
+            if (each, posterior) not in self.models:
+                with precision(each):
+                    self.models[each, posterior] = make_model(posterior)
         with precision(dtype):
             estimator = self.estimator(samples)
         x = np.tile(data(self.size), (repeats, 1))
-        noise = self.models["float64"].noise(estimator.draws, tf.range(len(x)), random.seed(0, "train"), 0)
+        model = self.models["float64", posterior]
+        noise = model.noise(estimator.draws, tf.range(len(x)), random.seed(0, "train"), 0)
         weights = {group: [tf.constant(w, dtype) for w in each] for group, each in weights_at(place).items()}
-        trial = Trial(estimator, self.models[dtype], tf.constant(x), noise, weights)
+        trial = Trial(estimator, self.models[dtype, posterior], tf.constant(x), noise, weights)
         return trial.replace_arrays(lambda t: tf.cast(t, dtype))
+
+
+def shifted(particles: Particles, offsets: Any) -> Particles:
+    """The particles with `offsets`, a number or `[S]`, added to their log p(x|z), and so to their log weights."""
+    shift = tf.constant(offsets, particles.log_likelihood.dtype)
+    return dataclasses.replace(particles, log_likelihood=particles.log_likelihood + shift)
 
 
 def psi(estimator: Estimator) -> list[Any]:

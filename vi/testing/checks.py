@@ -125,19 +125,27 @@ def _finite(name: str, bench: Bench) -> Check:
 def _randomness(name: str, bench: Bench) -> Check:
     with precision("float32"):
         trial = bench.trial(dtype="float32")
-        first, second = trial.bound(), trial.bound()
+        first, second = ([trial.bound(), *_given(trial.losses())] for _ in range(2))
     return within(
         name,
-        difference(first, second),
+        max(difference(*pair) for pair in zip(first, second, strict=True)),
         0,
-        "The same particles give the same bound.",
-        "The same particles give another bound: draw no random number, but ask for noise in `draws`.",
+        "The same particles give the same bound and losses.",
+        "The same particles give another bound or other losses: draw no random number, but ask for noise in `draws`.",
     )
 
 
 def _by_itself(name: str, bench: Bench) -> Check:
     trial = bench.trial()
     alone = [trial.rows([i]).bound()[0] for i in range(bench.size)]
+    twice = trial.rows(np.tile(np.arange(bench.size), 2))
+    pairs = zip(_given(twice.losses())[:2], _given(trial.losses())[:2], strict=True)  # those of θ and φ
+    for both, once in pairs:
+        if np.any(once) and (np.ptp(once) == 0 or difference(both[: bench.size], once / 2) <= ROUNDING):
+            meaning = (
+                "Losses are divided by B, averaged over the batch, or normalized over axis=0: they are of each datum."
+            )
+            return Check(name, False, f"{meaning} The mean over the batch is taken by the train step.")
     return within(
         name,
         difference(trial.bound(), alone),
@@ -150,13 +158,17 @@ def _by_itself(name: str, bench: Bench) -> Check:
 def _order_of_data(name: str, bench: Bench) -> Check:
     trial, order = bench.trial(), np.roll(np.arange(bench.size), 1)
     moved = trial.rows(order)
-    pairs = [(moved.bound(), trial.bound()), *zip(_given(moved.losses()), _given(trial.losses()), strict=True)]
+    pairs = [(moved.bound(), trial.bound())]
+    for beta in (tf.ones(bench.size, tf.float64), tf.range(bench.size, dtype=tf.float64)):  # of each datum its own
+        of_moved = moved.losses(kl_weight=tf.gather(beta, order))
+        pairs += zip(_given(of_moved), _given(trial.losses(kl_weight=beta)), strict=True)
     return within(
         name,
         max(difference(found, tf.gather(expected, order)) for found, expected in pairs),
         ROUNDING,
-        "Bound and losses go with their data, whatever their order.",
-        "Bounds or losses change with the order of the data: is a tensor reshaped across the axes?",
+        "Bound and losses go with their data and the β of each, whatever their order.",
+        "Bounds or losses change with the order of the data: is a tensor reshaped across the axes, or the β of one "
+        "datum taken for all?",
     )
 
 
@@ -370,6 +382,7 @@ CHECKS: dict[str, Callable[[str, Bench], Check]] = {
     "gradients with β": gradients.follows_beta,
     "differences by θ": functools.partial(gradients.differences, group="generative"),
     "differences by φ": functools.partial(gradients.differences, group="inference"),
+    "without a path": gradients.without_path,
     "β": _unweighted,
     "extreme weights": _extremes,
     "one sample": _one_sample,

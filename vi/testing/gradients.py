@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from vi.estimators import Estimator
-from vi.testing.bench import ROUNDING, STEP, Bench, Trial, difference
+from vi.testing.bench import ROUNDING, STEP, Bench, Trial, difference, shifted
 from vi.testing.expectation import REPEATS, ratio, worst_mean
-from vi.testing.linear_gaussian import LATENTS, NEAR, OFF
+from vi.testing.linear_gaussian import EXACT, LATENTS, NEAR, OFF, GivenGaussian, PathlessGaussian
 from vi.testing.report import Check, within
 from vi.types import Losses, Particles
 
@@ -93,12 +92,61 @@ def follows(name: str, bench: Bench, group: str) -> Check:
         return Check(name, None, "Nothing to check: `losses` is inherited, so they are the objective itself.")
     letter, worst = LETTERS[group], _worst(bench, group, False)
     if worst is None:
-        return Check(name, None, f"Not promised: it states no objective for {letter}.")
+        return _leads(name, bench, group)
     return within(
         name,
         *worst,
         f"On average {letter} follows the gradient {target(bench.example)} (nats; the worst of its entries).",
         lambda: f"On average {letter} does not follow the gradient {target(bench.example)}: {_why(bench, group)}",
+    )
+
+
+def _leads(name: str, bench: Bench, group: str) -> Check:
+    """Where no objective is stated for a group, its loss falls on average from q off the true posterior towards it."""
+    letter, trial = LETTERS[group], bench.trial(OFF, repeats=REPEATS).copies()
+    if group != "inference":
+        return Check(name, None, f"Not promised: it states no objective for {letter}.")
+    (taken,) = gradients(trial, losses(trial))
+    exact = bench.trial(EXACT).weights[group]
+    towards = np.concatenate([np.ravel(e - w[:1]) for e, w in zip(exact, trial.weights[group], strict=True)])
+    slopes = np.reshape(taken[group] @ towards, [REPEATS, bench.size]).mean(axis=1, keepdims=True)
+    error = worst_mean(slopes, np.zeros(1), tests=1, sides=1)[1]
+    return within(
+        name,
+        float(slopes.mean()),
+        -error,
+        f"It states no objective for {letter}, whose loss falls on average from q off the true posterior towards it.",
+        f"It states no objective for {letter}, and on average its loss does not fall from q off the true posterior "
+        "towards it: has it the wrong sign, or a gradient of mean zero?",
+    )
+
+
+def without_path(name: str, bench: Bench) -> Check:
+    """Where z passes no gradient, the mean over noises of the gradient of the losses is the same as where it does."""
+    if bench.example.pathwise:
+        return Check(name, None, "Nothing to check: it is pathwise, so any other posterior is refused.")
+    if any(bench.done[plain].passed is False for plain in NAMES.values()):
+        return Check(name, None, "Not checked: it does not follow its objective with a path.")
+    trial, pathless = (
+        bench.trial(OFF, repeats=REPEATS, posterior=q).copies() for q in (GivenGaussian, PathlessGaussian)
+    )
+    (expected,), (taken,) = gradients(trial, objective(trial)), gradients(pathless, losses(pathless))
+    found = {}
+    for group in LETTERS:
+        if expected[group] is not None:
+            batches = [REPEATS, bench.size, -1]
+            excess = np.reshape(taken[group] - expected[group], batches).mean(axis=1)
+            rounding = ROUNDING * (1 + np.abs(np.reshape(expected[group], batches)).mean(axis=(0, 1)))
+            found[LETTERS[group]] = worst_mean(excess, rounding, tests=2)
+    if not found:
+        return Check(name, None, "Not promised: it states no objective for θ or φ.")
+    failed = " and ".join(letter for letter, worst in found.items() if not ratio(worst) <= 1)
+    return within(
+        name,
+        *max(found.values(), key=ratio),
+        f"Where z passes no gradient, as of discrete latents, {' and '.join(found)} still follow the objective.",
+        f"Where z passes no gradient, as of discrete latents, {failed} does not follow the objective: declare "
+        "pathwise = True, or give φ a score, of log q(z|x) at tf.stop_gradient(z).",
     )
 
 
@@ -117,7 +165,7 @@ def follows_beta(name: str, bench: Bench) -> Check:
             "β weighs neither group, though p(z) stands in what they descend: an `objective` of one's own uses "
             "particles.tempered(), or multiplies a KL in closed form by particles.kl_weight.",
         )
-    promise = f"β, of each datum its own, weighs what {weighed} descends" if weighed else "β weighs neither group"
+    promise = f"β, of each datum its own, weighs the objective of {weighed}" if weighed else "β weighs neither group"
     if inherited(bench.example):
         return Check(
             name, bool(weighed) or None, f"{promise}; `losses` is inherited, so they are the objective itself."
@@ -128,8 +176,7 @@ def follows_beta(name: str, bench: Bench) -> Check:
         name,
         *max(found.values(), key=ratio),
         f"{promise}, and the losses follow it.",
-        f"With a β for each datum, {failed} does not follow the weighted objective: losses must use "
-        "particles.tempered(), or weigh by particles.kl_weight.",
+        lambda: f"With a β for each datum, {failed} does not follow the weighted objective: {_why_weighted(bench)}",
     )
 
 
@@ -159,10 +206,28 @@ def _sees_prior(trial: Trial) -> bool:
     return any(g is not None and np.any(g) for value in values.values() for g in tape.gradient(value, prior))
 
 
+def _why_weighted(bench: Bench) -> str:
+    """What losses that ignore β, or weigh by it in a wrong way, probably do."""
+    trial, beta = bench.trial(OFF, repeats=10).copies(), _betas(bench, 10)
+    squares = _surrogate(2, stopped=False, detached=True)
+    taken, known = gradients(trial, losses(trial), lambda p: squares(p.stopped().tempered()), beta=beta)
+    if np.allclose(taken["inference"], known["inference"], rtol=1e-6, atol=1e-9):
+        return "it follows Σ w̃² ∇ log w, but the doubly reparameterized weights of φ are (1 − β) w̃ + β w̃²."
+    return "losses must use particles.tempered(), or weigh by particles.kl_weight."
+
+
 def _why(bench: Bench, group: str) -> str:
     """What losses that follow another gradient probably do: known mistakes are compared with them."""
     trial = bench.trial(OFF, repeats=10).copies()
-    taken, *known = gradients(trial, losses(trial), *(mistake for mistake, _ in MISTAKES))
+    taken, expected, *known = gradients(trial, losses(trial), objective(trial), *(mistake for mistake, _ in MISTAKES))
+    if not np.any(taken[group]):
+        return f"its loss has no gradient for {LETTERS[group]} at all."
+    factor = np.sum(taken[group] * expected[group]) / np.sum(expected[group] ** 2)
+    if np.allclose(taken[group], factor * expected[group], rtol=1e-6, atol=1e-9):
+        return (
+            f"it follows {factor:.3g} times that gradient: a loss is what is descended, so −bound, for each datum; the "
+            "mean over the batch is taken by the train step."
+        )
     if group == "generative" and not np.any(taken[group][:, -2 * LATENTS :]):
         return "it has no gradient for the parameters of p(z), so a prior that is learned would stay as it is."
     for each, (_, sentence) in zip(known, MISTAKES, strict=True):
@@ -193,7 +258,11 @@ MISTAKES = [
         for stopped in (True, False)
     ),
     (_surrogate(2, True, True), "it follows Σ w̃² ∇ log w, with φ's weights w̃² of DReG, where w̃ belongs"),
-    (_surrogate(2, False, True), "it follows Σ w̃² ∇ log w, with φ's weights w̃² of DReG, where w̃ belongs"),
+    (
+        _surrogate(2, False, True),
+        "it follows Σ w̃² ∇ log w with log q(z|x) as it is, but the weights w̃² of DReG are for φ alone, with log q(z|x) "
+        "at stopped φ (particles.stopped())",
+    ),
     (
         _surrogate(1, True, True),
         "it follows Σ w̃ ∇ log w at stopped log q(z|x), but in a mean of weights the score does not vanish; the weights "
@@ -231,15 +300,9 @@ def differences(name: str, bench: Bench, group: str) -> Check:
     )
 
 
-def _shifted(particles: Particles, offsets: np.ndarray) -> Particles:
-    """The particles with `offsets` `[S]` added to their log weights."""
-    shift = tf.constant(offsets, particles.log_likelihood.dtype)
-    return dataclasses.replace(particles, log_likelihood=particles.log_likelihood + shift)
-
-
 def finite(trial: Trial, offsets: np.ndarray) -> tuple[bool, list[str]]:
     """Whether the bound is finite with these offsets, and the groups whose objective is: only its gradient can be."""
-    particles = _shifted(trial.particles(), offsets)
+    particles = shifted(trial.particles(), offsets)
     values = objective(trial)(particles)._asdict()
     groups = [group for group in LETTERS if values[group] is None or np.all(np.isfinite(values[group]))]
     return bool(np.all(np.isfinite(trial.estimator.bound(particles)))), groups
@@ -247,6 +310,6 @@ def finite(trial: Trial, offsets: np.ndarray) -> tuple[bool, list[str]]:
 
 def at_extremes(trial: Trial, offsets: np.ndarray, groups: list[str]) -> dict[str, Any]:
     """The bound, and the gradient of the loss of each of some groups, with these offsets."""
-    (taken,) = gradients(trial, lambda particles: losses(trial)(_shifted(particles, offsets)))
-    bound = trial.estimator.bound(_shifted(trial.particles(), offsets))
+    (taken,) = gradients(trial, lambda particles: losses(trial)(shifted(particles, offsets)))
+    bound = trial.estimator.bound(shifted(trial.particles(), offsets))
     return {"the bound": bound, **{f"the gradient for {LETTERS[group]}": taken[group] for group in groups}}

@@ -77,6 +77,17 @@ class GivenGaussian(Posterior):
         return q.distribution
 
 
+class PathlessGaussian(GivenGaussian):
+    """The same, but z passes no gradient to φ, as that of discrete latents."""
+
+    reparameterized = False
+
+    def push(self, q: tfd.Distribution, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same z, as a constant, and its log density."""
+        z = tf.stop_gradient(super().push(q, eps)[0])
+        return z, q.log_prob(z)
+
+
 class GivenPrior(Prior):
     """N(m, diag s²) of m and log s, which belong to θ: `[1, L]`, or each datum's own, `[B, L]`; written out too."""
 
@@ -156,8 +167,8 @@ def log_marginal(x: np.ndarray) -> np.ndarray:
     return -0.5 * (square + np.linalg.slogdet(2 * np.pi * covariance)[1])
 
 
-def make_model() -> LatentVariableModel:
+def make_model(posterior: type[GivenGaussian]) -> LatentVariableModel:
     """The model in the precision of now; each `Trial` sets its weights."""
     theta, phi = ([tf.constant(w, keras.config.floatx()) for w in group] for group in weights_at(EXACT).values())
     decoder, prior = Affine(*theta[:2]), GivenPrior(*theta[2:])
-    return LatentVariableModel(Affine(*phi), GivenGaussian(LATENTS), decoder, Gaussian((DIM,), sd=SD), prior)
+    return LatentVariableModel(Affine(*phi), posterior(LATENTS), decoder, Gaussian((DIM,), sd=SD), prior)
