@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+import vi
 from tests import models, reference
 from tests.test_discrete import (
     KINDS,
@@ -148,7 +149,7 @@ def test_the_density_of_bits_is_that_of_the_concrete_distribution_and_integrates
     log_determinant = tf.math.log_sigmoid(z) + tf.math.log_sigmoid(-z)
     np.testing.assert_allclose(log_q, tf.reduce_sum(of_code + log_determinant, -1), rtol=1e-6)
     grid = np.linspace(-200, 200, 400_001)
-    one = q.family.relaxed(q.parameters["logits"][0, 0, :1], q.temperature).log_prob(grid[:, None])
+    one = q.family.relaxation(q.parameters["logits"][0, 0, :1], q.temperature).log_prob(grid[:, None])
     np.testing.assert_allclose(np.sum(np.exp(one)) * (grid[1] - grid[0]), 1, rtol=1e-6)
 
 
@@ -307,3 +308,23 @@ def test_the_kl_of_each_relaxed_variable_sums_to_the_kl(name):
     particles = model.particles(tf.constant(binary_data()), noise, 1.0, tf.constant(0))
     split = MonteCarloKL(models.S).divergence_per_dimension(particles)
     np.testing.assert_allclose(tf.reduce_sum(split, axis=1), MonteCarloKL().divergence(particles), rtol=1e-4)
+
+
+@pytest.mark.parametrize("straight_through", [False, True])
+def test_in_training_no_elbo_is_logged_of_relaxed_samples(straight_through):
+    kind = relaxed_kind("bernoulli", straight_through=straight_through)
+    data = Dataset({"x_train": binary_data(40)}, "test data", validation=0.25)
+    optimizers = {group: keras.optimizers.SGD() for group in ("generative", "inference")}
+    trainer = Trainer(discrete_model(kind), AnalyticKL(), data, optimizers, batch_size=models.B)
+    assert {"train/bound", "train/nll"} <= set(trainer.metric_names)
+    assert ({"train/elbo", "train/kl"} <= set(trainer.metric_names)) is straight_through
+
+
+@pytest.mark.slow
+def test_the_bound_of_a_run_with_relaxed_samples_is_an_estimate(tmp_path):
+    tiny = ["logger=none", "trainer.epochs=1", "trainer.evaluate_every=1", "trainer.validation_samples=2"]
+    bits = ["posterior=binary_concrete", "prior=bernoulli", "model.latent_dim=5"]
+    for straight_through, kind in ((False, "estimate"), (True, "lower")):
+        own = f"posterior.straight_through={str(straight_through).lower()}"
+        run = vi.train([*tiny, *bits, own], directory=tmp_path / kind)
+        assert run.summary["kind"] == kind

@@ -351,7 +351,7 @@ def _about(
         "seed": config["seed"],
         "estimator": type(parts.estimator).__name__,
         "samples": parts.estimator.draws.posterior,
-        "kind": parts.estimator.kind,
+        "kind": "estimate" if parts.model.posterior.relaxed else parts.estimator.kind,
         "pseudo": config["pseudo"],
         "started": earlier.get("started", now),
         "resumed": resumed,

@@ -22,7 +22,7 @@ class Posterior(keras.Layer, abc.ABC):
     """A family of approximate posteriors; `posterior(features [B, F])` is q(z|x) for B data.
 
     A subclass owns its head, the layers from features to parameters, and writes `parameters` and
-    `distribution`. It may replace `reparameterized`, `discrete`, `noise`, `push` and `marginals`, and
+    `distribution`. It may replace `reparameterized`, `discrete`, `relaxed`, `noise`, `push` and `marginals`, and
     `__call__` where q(z|x) is another one in training, and nothing else.
 
     Args:
@@ -31,10 +31,12 @@ class Posterior(keras.Layer, abc.ABC):
     Attributes:
         reparameterized: whether `push` is differentiable in the parameters.
         discrete: whether q(z|x) is a mass, as its prior must be.
+        relaxed: whether it is a density in training all the same, so that bounds of then are of another model.
     """
 
     reparameterized = True
     discrete = False
+    relaxed = False
 
     def __init__(self, latent_dim: int):
         super().__init__()

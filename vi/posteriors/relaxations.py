@@ -52,6 +52,7 @@ class Relaxation(Posterior):
         super().__init__(latent_dim, **options)
         self.temperature = temperature if callable(temperature) else float(temperature)
         self.straight_through = straight_through
+        self.relaxed = not straight_through
 
     def __call__(self, features: tf.Tensor, step: tf.Tensor | None = None) -> ConditionalPosterior:
         """q(z|x) given the features of x, `[B, F]`: relaxed at a step of training, discrete without one."""
@@ -69,12 +70,12 @@ class Relaxation(Posterior):
 
     def relaxed_log_prob(self, logits: tf.Tensor, temperature: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         """The log density of each relaxed variable of these logits, `[B, S, N]`, at z `[B, S, L]`."""
-        variables = self.relaxed(logits, temperature)
+        variables = self.relaxation(logits, temperature)
         z = tf.reshape(z, [*tf.unstack(tf.shape(z)[:-1]), -1, *variables.event_shape])
         return variables.log_prob(z)
 
     @abc.abstractmethod
-    def relaxed(self, logits: tf.Tensor, temperature: tf.Tensor) -> tfd.Distribution:
+    def relaxation(self, logits: tf.Tensor, temperature: tf.Tensor) -> tfd.Distribution:
         """The relaxed variables of these logits, of batch `[..., N]`."""
 
     @abc.abstractmethod
@@ -110,7 +111,7 @@ class GumbelSoftmax(Relaxation, Categorical):
     ):
         super().__init__(latent_dim, temperature, straight_through, categories=categories)
 
-    def relaxed(self, logits: tf.Tensor, temperature: tf.Tensor) -> tfd.Distribution:
+    def relaxation(self, logits: tf.Tensor, temperature: tf.Tensor) -> tfd.Distribution:
         """The logarithms of N Concrete variables."""
         return tfd.ExpRelaxedOneHotCategorical(temperature, logits=logits)
 
@@ -142,7 +143,7 @@ class BinaryConcrete(Relaxation, Bernoulli):
     ):
         super().__init__(latent_dim, temperature, straight_through)
 
-    def relaxed(self, logits: tf.Tensor, temperature: tf.Tensor) -> tfd.Distribution:
+    def relaxation(self, logits: tf.Tensor, temperature: tf.Tensor) -> tfd.Distribution:
         """The logits of L binary Concrete variables: logistic variables."""
         return tfd.Logistic(logits / temperature, 1 / temperature)
 
