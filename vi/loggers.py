@@ -213,7 +213,7 @@ def diagnosis_table(console: rich.console.Console, gradients: Any, slopes: Any, 
     for s in samples:
         table.add_column(f"S = {s:,}", justify="right")
     for estimator, rows in gradients.groupby("estimator", sort=False):
-        cost = {row.samples: f"{1000 * row.seconds:.2f}, {row.memory:.3g}" for row in rows.itertuples()}
+        cost = {row.samples: f"{_short(1000 * row.seconds)}, {_short(row.memory)}" for row in rows.itertuples()}
         table.add_row(estimator, *(cost.get(s, "–") for s in samples))
     console.print(table)
     table = _plain_table("fitted powers of S", caption="bias below a limit of two standard errors: none seen")
@@ -230,8 +230,13 @@ def _plain_table(title: str, caption: str | None = None) -> rich.table.Table:
     """A table of estimators that is narrow enough for 80 columns."""
     look: dict[str, Any] = {"box": rich.box.SIMPLE_HEAD, "title_justify": "left", "caption_justify": "left"}
     table = rich.table.Table(title=title, caption=caption, **look)
-    table.add_column("estimator")
+    table.add_column("estimator", no_wrap=True)
     return table
+
+
+def _short(value: float) -> str:
+    """A number to two digits, or to its whole part where that has more."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _measured(value: float, error: float) -> str:
