@@ -94,6 +94,7 @@ def test_a_failing_component_of_ones_own_is_a_sentence_with_the_traceback_in_a_f
     assert "p.nothing" in (tmp_path / "run" / "traceback.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_run_with_xla_and_wandb_prints_no_noise_and_needs_no_git(tmp_path):
     result = run(*TINY[:2], *TINY[4:], "hydra.run.dir=run", cwd=tmp_path, PATH=str(tmp_path))
     assert result.returncode == 0, result.stderr

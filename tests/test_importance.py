@@ -23,7 +23,7 @@ from vi.estimators import (
 from vi.ops import log_mean_exp
 from vi.types import Draws, Noise, Particles
 
-X = np.random.default_rng(2).standard_normal((7, 2))
+X = np.random.default_rng(2).standard_normal((3, 2))
 
 
 def log_mean(samples, power=1.0):
@@ -58,8 +58,8 @@ FAMILY = {
     "iwae_1": (lambda: IWAE(1), Exact(elbo)),
     "dreg": (lambda: DReG(4), Exact(log_mean(4))),
     "dreg_1": (lambda: DReG(1), Exact(elbo)),
-    "miwae": (lambda: MIWAE(samples=2, outer=3), Exact(log_mean(2))),
-    "piwae": (lambda: PIWAE(samples=2, outer=3), Exact(log_mean(6), log_mean(6), log_mean(2))),
+    "miwae": (lambda: MIWAE(samples=4, outer=5), Exact(log_mean(4))),
+    "piwae": (lambda: PIWAE(samples=4, outer=5), Exact(log_mean(20), log_mean(20), log_mean(4))),
     "stl": (lambda: StickingTheLanding(3), Exact(elbo)),
     "renyi": (lambda: Renyi(0.5, 4), Exact(log_mean(4, 0.5))),
     "renyi_0": (lambda: Renyi(0, 4), Exact(log_mean(4))),

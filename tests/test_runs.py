@@ -129,6 +129,7 @@ def test_a_run_that_fails_says_so_in_its_summary(tmp_path):
     assert "not finite" in summary["error"]
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_for_more_epochs_as_if_it_had_never_stopped(finished, tmp_path):
     first = vi.train([*SMALL, "trainer.epochs=2"], directory=tmp_path / "run")
     second = vi.train([f"resume={first.directory}", "trainer.epochs=4", "logger=none", "seed=0"])
@@ -160,6 +161,7 @@ def test_a_truncated_newest_checkpoint_falls_back_to_the_one_before_and_the_end_
     assert_same_run(finished, copy)
 
 
+@pytest.mark.slow
 def test_a_missing_newest_checkpoint_falls_back_too(finished, copy):
     shutil.rmtree(sorted((copy / "checkpoints").iterdir())[-1])
     vi.train([f"resume={copy}"])
@@ -223,6 +225,7 @@ def test_what_is_typed_again_and_the_same_is_no_difference(finished, override):
     assert configs.resumed(finished, typed, configs.compose(typed)[0]) == configs.read(finished)
 
 
+@pytest.mark.slow
 def test_a_run_on_data_of_ones_own_goes_on_where_they_have_moved_but_not_on_others(tmp_path):
     x = np.random.default_rng(0).standard_normal((60, 3)).astype("float32")
     for name, array in (("a.npz", x), ("b.npz", x), ("other.npz", x + 1)):
@@ -241,6 +244,7 @@ def test_a_directory_is_of_one_run_at_a_time(copy):
         vi.train([f"resume={copy}"])
 
 
+@pytest.mark.slow
 def test_a_new_run_may_start_from_the_best_weights_of_another(finished, tmp_path):
     start = vi.load(finished, "best")
     run = vi.train([*SMALL, f"init_from={finished}", "optimizer.learning_rate=1e-12"], directory=tmp_path / "run")
@@ -308,6 +312,7 @@ def test_one_datum_that_is_not_finite_is_named_and_the_step_can_be_replayed(tmp_
     assert skipping.summary["skipped_steps"] == 2
 
 
+@pytest.mark.slow
 def test_a_learning_rate_of_a_million_stops_with_the_weights_before_the_step(tmp_path):
     wild = ["optimizer=sgd", "optimizer.learning_rate=1e6", "trainer.epochs=50"]
     with pytest.raises(
@@ -378,6 +383,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_good_checkpoint_whole_and_one_sentence(small_disk, finished):
     ballast = small_disk / "ballast"
     run = shutil.copytree(finished, small_disk / "run", ignore=shutil.ignore_patterns("figures"))

@@ -166,6 +166,7 @@ def assert_saved(run_dir):
     assert (summary["status"], f"step_{summary['step']:09d}") == ("interrupted", newest.name)
 
 
+@pytest.mark.slow
 def test_a_failed_job_stops_no_other_and_a_sweep_goes_on_where_it_was_left(tmp_path):
     result = run("-m", *GRID, *TINY, "hydra.sweep.dir=sweep", cwd=tmp_path)
     assert result.returncode == 1

@@ -79,11 +79,16 @@ def _worst(bench: Bench, group: str, weighted: bool) -> tuple[float, float] | No
         taken, expected = (each[group] for each in bench.kept[place, weighted])
         if expected is None:
             return None
-        batches = [REPEATS, bench.size, -1]
-        excess = np.reshape(taken - expected, batches).mean(axis=1)
-        rounding = ROUNDING * (1 + np.abs(np.reshape(expected, batches)).mean(axis=(0, 1)))
-        found.append(worst_mean(excess, rounding, tests=4 if weighted else 2))
+        found.append(_excess(bench, taken, expected, tests=4 if weighted else 2))
     return max(found, key=ratio)
+
+
+def _excess(bench: Bench, taken: np.ndarray, expected: np.ndarray, tests: int) -> tuple[float, float]:
+    """The worst mean over noises of what one gradient has beyond another, averaged over data, with its limit."""
+    batches = [REPEATS, bench.size, -1]
+    excess = np.reshape(taken - expected, batches).mean(axis=1)
+    rounding = ROUNDING * (1 + np.abs(np.reshape(expected, batches)).mean(axis=(0, 1)))
+    return worst_mean(excess, rounding, tests)
 
 
 def follows(name: str, bench: Bench, group: str) -> Check:
@@ -131,13 +136,11 @@ def without_path(name: str, bench: Bench) -> Check:
         bench.trial(OFF, repeats=REPEATS, posterior=q).copies() for q in (GivenGaussian, PathlessGaussian)
     )
     (expected,), (taken,) = gradients(trial, objective(trial)), gradients(pathless, losses(pathless))
-    found = {}
-    for group in LETTERS:
-        if expected[group] is not None:
-            batches = [REPEATS, bench.size, -1]
-            excess = np.reshape(taken[group] - expected[group], batches).mean(axis=1)
-            rounding = ROUNDING * (1 + np.abs(np.reshape(expected[group], batches)).mean(axis=(0, 1)))
-            found[LETTERS[group]] = worst_mean(excess, rounding, tests=2)
+    found = {
+        letter: _excess(bench, taken[group], expected[group], tests=2)
+        for group, letter in LETTERS.items()
+        if expected[group] is not None
+    }
     if not found:
         return Check(name, None, "Not promised: it states no objective for θ or φ.")
     failed = " and ".join(letter for letter, worst in found.items() if not ratio(worst) <= 1)
