@@ -700,6 +700,7 @@ def test_an_extra_that_is_not_installed_is_named(line, missing, tmp_path):
     assert result.returncode == 2
 
 
+@pytest.mark.slow
 def test_a_study_whose_trials_all_fail_says_why_and_does_not_go_on(tmp_path):
     pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     study = ["sweep=optuna", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=study", "seed=-1"]

@@ -144,6 +144,7 @@ def test_a_run_goes_on_for_more_epochs_as_if_it_had_never_stopped(finished, tmp_
     assert vi.runs.configs.read(second.directory)["trainer"]["epochs"] == 4
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_finished_again(finished, copy):
     vi.train([f"resume={copy}"])
     assert_same_run(finished, copy)
@@ -168,6 +169,7 @@ def test_a_missing_newest_checkpoint_falls_back_too(finished, copy):
     assert_same_run(finished, copy)
 
 
+@pytest.mark.slow
 def test_a_run_without_a_checkpoint_begins_anew(finished, copy):
     shutil.rmtree(copy / "checkpoints")
     vi.train([f"resume={copy}"])

@@ -321,6 +321,7 @@ def test_losses_and_variables_of_other_kinds_are_refused():
         make_trainer(Plain(2))
 
 
+@pytest.mark.slow
 def test_out_of_memory_is_a_sentence_with_the_batch_size_and_the_samples():
     with pytest.raises(RunError, match=r"out of memory .*trainer.batch_size=30 and 2000000000 samples"):
         make_trainer(MonteCarloKL(2_000_000_000), batch_size=30, jit=False).run(1)
