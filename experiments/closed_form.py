@@ -21,10 +21,12 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 import vi
-from vi import config
-from vi.directory import read_summary, write
+from vi.data.synthetic import linear_gaussian_parameters
 from vi.errors import ConfigError
-from vi.synthetic import linear_gaussian_parameters
+from vi.files import write
+from vi.runs import build
+from vi.runs.directory import read_summary
+from vi.settings import saved
 
 
 def principal_component_optimum(x: np.ndarray, factors: int) -> float:
@@ -66,7 +68,7 @@ def covariance(model: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def factor_analysis(model: Any, settings: dict[str, Any]) -> dict[str, float]:
     """A trained linear model against the data's own."""
-    data = config.instantiate("data", settings["data"], object)
+    data = build.instantiate("data", settings["data"], object)
     loc, cov = covariance(model)
     weights, _ = linear_gaussian_parameters(*(settings["data"][key] for key in ("features", "factors", "seed")))
     true = weights @ weights.T + settings["data"]["sd"] ** 2 * np.eye(len(weights))
@@ -81,7 +83,7 @@ def factor_analysis(model: Any, settings: dict[str, Any]) -> dict[str, float]:
 
 def target_density(model: Any, settings: dict[str, Any]) -> dict[str, float]:
     """A fitted diagonal Gaussian against the best one."""
-    if (density := settings["prior"]["log_density"])["_target_"] != "vi.densities.gaussian":
+    if (density := settings["prior"]["log_density"])["_target_"] != "vi.distributions.densities.gaussian":
         raise ConfigError(f"prior.log_density._target_={density['_target_']}: only a Gaussian has a closed form.")
     scale_tril = np.array(density["scale_tril"])
     target = tfd.MultivariateNormalTriL(scale_tril=scale_tril)
@@ -100,8 +102,8 @@ def target_density(model: Any, settings: dict[str, Any]) -> dict[str, float]:
 def main() -> None:
     """Reads the runs that the command line names."""
     for directory in map(Path, sys.argv[1:]):
-        settings = config.read(directory)
-        functions = {"vi.synthetic.nothing": target_density, "vi.synthetic.linear_gaussian": factor_analysis}
+        settings = saved.read(directory)
+        functions = {"vi.data.nothing": target_density, "vi.data.linear_gaussian": factor_analysis}
         if (data := settings["data"]["_target_"]) not in functions:
             raise ConfigError(f"{directory}: has no closed form with data {data}.")
         found = functions[data](vi.load(directory), settings)

@@ -25,10 +25,10 @@ from typing import Any, NoReturn
 import pandas as pd
 import yaml
 
-from vi import figures
+from vi import pictures
 from vi.compare.runs import Run, find
-from vi.directory import write
 from vi.errors import ConfigError
+from vi.files import write
 
 HERE = Path(__file__).parent
 PICTURE = "figures/rate_distortion.png"
@@ -539,7 +539,7 @@ def minus(number: str) -> str:
 def draw(frame: pd.DataFrame, path: Path) -> None:
     """The picture of the sweep over β."""
     path.parent.mkdir(exist_ok=True)
-    figures.rate_distortion(path, frame)
+    pictures.rate_distortion(path, frame)
 
 
 def say(sentence: str) -> None:

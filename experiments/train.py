@@ -1,6 +1,6 @@
 """Trains a model: the same as the command `vi-train`."""
 
-from vi.cli import train
+from vi.commands.train import main
 
 if __name__ == "__main__":
-    train()
+    main()

@@ -1,3 +1,4 @@
+import importlib
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -26,11 +27,11 @@ def command(monkeypatch, capsys):
     """Runs a command of `vi.commands`, by name, in this process; returns the exit code, and what it prints."""
 
     def run(name, *arguments):
-        from vi import commands
+        module = importlib.import_module(f"vi.commands.{name}")
 
         monkeypatch.setattr("sys.argv", [f"vi-{name}", *arguments])
         with pytest.raises(SystemExit) as end:
-            getattr(commands, name)()
+            module.main()
         return end.value.code, *capsys.readouterr()
 
     return run

@@ -1,6 +1,5 @@
 """The shape of the library itself: who may import whom, and that nothing is without a config and a test."""
 
-import ast
 import inspect
 import re
 from pathlib import Path
@@ -12,144 +11,87 @@ import vi.estimators
 import vi.likelihoods
 import vi.posteriors
 import vi.priors
-from vi.config import conf_directory
+from tests.support.imports import circles, graph, imports_of
+from vi.settings.compose import conf_directory
 
 VI = Path(vi.__file__).parent
-LEAVES = {"errors", "types", "random", "ops"}
-MAY_IMPORT = {
-    "errors": set(),
-    "types": {"errors"},
-    "random": set(),
-    "ops": set(),
-    "schema": {"errors"},
-    "sentences": {"schema"},
-    "dotted": {"errors", "schema", "sentences"},
-    "estimators": LEAVES,
-    "networks": LEAVES,
-    "discrete": {"errors"},
-    "posteriors": LEAVES | {"discrete"},
-    "likelihoods": LEAVES,
-    "priors": LEAVES | {"discrete"},
-    "model": LEAVES | {"networks", "posteriors", "likelihoods", "priors"},
-    "data": LEAVES,
-    "synthetic": LEAVES | {"data"},
-    "densities": LEAVES,
-    "schedules": {"errors"},
-    "directory": {"errors"},
-    "interruption": {"errors"},
-    "checkpoint": LEAVES,
-    "loggers": LEAVES | {"directory"},
-    "dashboard": LEAVES | {"loggers"},
-    "figures": LEAVES,
-    "diagrams": LEAVES,
-    "statistics": set(),
-    "probes": set(),
-    "evaluate": LEAVES | {"statistics"},
-    "testing": LEAVES | {"estimators", "likelihoods", "model", "posteriors", "priors", "sentences"},
-    "trainer": LEAVES | {"estimators"},
-    "diagnostics": LEAVES | {"estimators", "trainer"},
-    "loop": LEAVES | {"trainer"},
-    "nonfinite": LEAVES | {"checkpoint", "estimators", "trainer"},
-    "pictures": LEAVES | {"diagrams", "evaluate", "figures"},
-    "evaluation": LEAVES | {"directory", "evaluate", "pictures", "probes", "statistics"},
-    "job": LEAVES
-    | {
-        "checkpoint",
-        "dashboard",
-        "diagnostics",
-        "directory",
-        "evaluate",
-        "evaluation",
-        "interruption",
-        "loggers",
-        "loop",
-    }
-    | {"nonfinite", "pictures", "probes", "trainer"},
-    "config": LEAVES
-    | {"schema", "sentences", "directory", "dotted", "model", "networks", "data", "estimators"}
-    | {"likelihoods", "posteriors", "priors"},
-    "runs": {"errors", "schema", "config", "directory", "interruption", "job", "checkpoint", "evaluation", "nonfinite"}
-    | {"diagnostics", "estimators", "evaluate", "figures"},
-    "compare": {"errors", "directory", "schema", "figures"},
-    "commands": {"config", "errors", "loggers", "quiet", "runs", "sentences"},
-    "cli": {"config", "directory", "errors", "interruption", "job", "loggers", "quiet", "runs", "sentences"},
-    "check": {"config", "dotted", "errors", "quiet", "sentences", "testing"},
-    "quiet": set(),
-    "__init__": {"config", "errors", "estimators", "model"},
+FILES = graph("vi", "experiments")
+GROUND = {"errors", "random", "ops", "files", "precision", "particles"}
+COMPONENTS = {"likelihoods", "priors", "posteriors", "estimators"}
+BELOW = {
+    **dict.fromkeys(["settings", "distributions", "networks", "data", "loggers"], GROUND),
+    **dict.fromkeys(["likelihoods", "priors", "posteriors"], GROUND | {"distributions", "networks"}),
+    "estimators": GROUND,
+    "models": GROUND | COMPONENTS | {"distributions", "networks"},
+    "training": GROUND | COMPONENTS | {"data"},
+    "evaluation": GROUND | COMPONENTS | {"data"},
+    "testing": GROUND | COMPONENTS | {"settings", "networks", "models"},
 }
+BELOW["diagnostics"] = BELOW["training"] | {"training", "evaluation"}
+BELOW["pictures"] = BELOW["diagnostics"]
+BELOW["runs"] = set(BELOW) | GROUND
+BELOW["compare"] = GROUND | {"settings", "pictures", "runs"}
+BELOW["commands"] = set(BELOW) | GROUND
+"""For each room of `vi/`, the rooms that its files may import besides their own: lower ones alone."""
+
 ONLY = {
-    "hydra": {"config", "cli"},
-    "omegaconf": {"config", "cli"},
-    "wandb": {"dashboard"},
-    "matplotlib": {"figures"},
-    "plotly": {"compare"},
-    "tensorflow": set(MAY_IMPORT)
-    - {
-        "errors",
-        "schema",
-        "sentences",
-        "dotted",
-        "directory",
-        "interruption",
-        "config",
-        "runs",
-        "__init__",
-        "loop",
-        "loggers",
-        "dashboard",
-        "synthetic",
-        "schedules",
-        "check",
-    }
-    - {"figures", "compare", "evaluation", "probes", "statistics"},
+    "hydra": ("vi.settings", "vi.commands", "vi.runs.build"),
+    "omegaconf": ("vi.settings", "vi.commands", "vi.runs.build"),
+    "wandb": ("vi.loggers.dashboard",),
+    "matplotlib": ("vi.pictures", "vi.compare"),
+    "plotly": ("vi.compare",),
+}
+NEVER = {
+    "tensorflow": ("vi.errors", "vi.files", "vi.settings", "vi.compare", "vi.loggers"),
+    "keras": ("vi.errors", "vi.files", "vi.settings", "vi.compare", "vi.loggers"),
 }
 
 
-def module_of(path):
-    parts = path.relative_to(VI).with_suffix("").parts
-    return parts[0]
+def room(module):
+    return module.split(".")[1] if module.count(".") else ""
 
 
-def imports(path):
-    """What a module imports, names under `if TYPE_CHECKING` left out."""
-    tree = ast.parse(path.read_text())
-    hidden = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and getattr(block.test, "id", "") == "TYPE_CHECKING"
-        for node in ast.walk(block)
-    }
-    for node in ast.walk(tree):
-        if id(node) in hidden:
-            continue
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module == "vi":
-            yield from (f"vi.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module
+def is_in(module, rooms):
+    return any(module == each or module.startswith(f"{each}.") for each in rooms)
 
 
-MODULES = sorted(VI.rglob("*.py"))
+@pytest.mark.parametrize("module", [module for module in FILES if module.startswith("vi.")])
+def test_imports_lead_downward(module):
+    own = room(module)
+    wrong = [name for name in FILES[module] if room(name) not in {own, *BELOW.get(own, GROUND)}]
+    assert wrong == []
+    for name in imports_of(path_of(module)):
+        top = name.split(".")[0]
+        assert top not in ONLY or is_in(module, ONLY[top]), f"{module} imports {name}"
+        assert top not in NEVER or not is_in(module, NEVER[top]), f"{module} imports {name}"
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(VI)))
-def test_imports_go_one_way(path):
-    module = module_of(path)
-    for name in imports(path):
-        top, *rest = name.split(".")
-        if top == "vi" and rest and rest[0] != module:
-            assert rest[0] in MAY_IMPORT[module], f"{module} imports {name}"
-        if top in ONLY:
-            assert module in ONLY[top], f"{module} imports {name}"
+def test_no_files_import_one_another():
+    assert circles(FILES) == []
 
 
-def test_every_module_is_in_the_table():
-    assert {module_of(path) for path in MODULES} == set(MAY_IMPORT)
+def test_the_comparison_of_runs_needs_their_directories_alone():
+    found = {name for module in FILES if room(module) == "compare" for name in FILES[module] if room(name) == "runs"}
+    assert found <= {"vi.runs.directory"}
+
+
+def test_scripts_are_thin():
+    scripts = [path for path in (VI.parent / "experiments").rglob("*.py") if path.name != "report.py"]
+    assert [path.name for path in scripts if len(path.read_text().splitlines()) > 120] == []
+
+
+def test_every_room_is_in_the_table():
+    rooms = {path.stem for path in VI.glob("[a-z]*") if path.name != "conf"}
+    assert rooms == {*BELOW, *GROUND}
+
+
+def path_of(module):
+    path = VI.parent.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def test_modules_are_short():
-    lines = sorted(len(path.read_text().splitlines()) for path in MODULES)
+    lines = sorted(len(path.read_text().splitlines()) for path in VI.rglob("*.py"))
     assert lines[-1] <= 400
     assert lines[len(lines) // 2] <= 150
 
@@ -177,7 +119,9 @@ def test_every_component_has_a_config_and_a_test(base, group, tests):
     classes = concrete(base)
     assert classes
     assert targets == {".".join([*each.__module__.split(".")[:2], each.__name__]) for each in classes}
-    text = "".join((Path(__file__).parent / f"test_{each}.py").read_text() for each in tests.split())
+    text = "".join(
+        file.read_text() for each in tests.split() for file in Path(__file__).parent.rglob(f"test_{each}.py")
+    )
     assert [each.__name__ for each in classes if not re.search(rf"\b{each.__name__}\(", text)] == []
 
 
@@ -196,6 +140,7 @@ def test_subclasses_replace_abstract_methods_and_named_hooks_only(base, group, t
 
 
 def test_what_cannot_import_tensorflow_names_the_same_groups():
-    from vi import schema, types
+    from vi import particles
+    from vi.settings import schema
 
-    assert schema.GROUPS == types.GROUPS
+    assert schema.GROUPS == particles.GROUPS

@@ -8,12 +8,15 @@ import pytest
 import tensorflow as tf
 
 import vi
-from tests import models
-from tests.test_trainer import make_trainer
-from vi import check, config, networks
+from tests.support import models
+from tests.training.test_trainer import make_trainer
+from vi import networks
+from vi.commands import check
 from vi.estimators import MonteCarloKL
-from vi.model import LatentVariableModel
+from vi.models import LatentVariableModel
 from vi.priors import StandardNormal
+from vi.runs import build
+from vi.settings import compose
 
 TINY = ["trainer.epochs=1", "trainer.evaluate_every=1", "logger=none", "trainer.jit=false"]
 ROOT = Path(__file__).parents[1]
@@ -88,7 +91,7 @@ def test_the_python_of_the_readme(tmp_path, monkeypatch):
 def test_using_a_model_takes_three_lines_each_as_in_the_readme(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = vi.train(TINY, directory="RUN_DIR")
-    x = config.build(run.config).data.validation.x[:5] / np.float32(16)
+    x = build.build(run.config).data.validation.x[:5] / np.float32(16)
     namespace = {"vi": vi, "np": np, "x": x}
     three = blocks("README.md", "python")[1:4]
     for block in three:
@@ -135,12 +138,12 @@ def test_the_commands_of_the_readme_compose():
         words = command.split("#")[0].split()[1:]
         words = [word for word in words if not word.startswith("-") and not word.endswith("_DIR")]
         singles = [re.sub(r"=([^,={]+),.*", r"=\1", word) for word in words]
-        config.resolve(*config.compose(singles))
+        compose.resolve(*compose.compose(singles))
 
 
 def test_the_readme_names_every_choice():
     text = (ROOT / "README.md").read_text()
-    for group in config.conf_directory().iterdir():
+    for group in compose.conf_directory().iterdir():
         if group.is_dir() and group.name != "hydra":
             assert f"`{group.name}`" in text
             for file in group.glob("*.yaml"):

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
-from tests.models import assert_mean
+from tests.support.models import assert_mean
 from vi import random
 
 

@@ -23,12 +23,12 @@ _HOMES = {
     "ConfigError": "errors",
     "Estimator": "estimators",
     "Interrupted": "errors",
-    "LatentVariableModel": "model",
-    "Run": "runs",
+    "LatentVariableModel": "models",
+    "Run": "runs.api",
     "RunError": "errors",
-    "load": "runs",
-    "replay": "runs",
-    "train": "runs",
+    "load": "runs.restore",
+    "replay": "runs.api",
+    "train": "runs.api",
 }
 
 

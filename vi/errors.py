@@ -1,5 +1,7 @@
 """The errors that are written for people: one sentence each, shown without a traceback."""
 
+import re
+
 
 class ConfigError(Exception):
     """The command, a config value or a file is wrong, and nothing has been trained: exit code 2.
@@ -21,3 +23,12 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, signal: int):
         super().__init__(signal)
+
+
+def reason(error: BaseException) -> str:
+    """What an operating system's or TensorFlow's error says, on one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    text = str(getattr(error, "message", error)).splitlines()[0]
+    operation = re.search(r"(?:.*; )?(.*) \[Op:\w+\]", text)
+    return (operation[1] if operation else text).rstrip(".")

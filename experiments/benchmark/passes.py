@@ -19,8 +19,9 @@ import rich.console
 import rich.table
 import tensorflow as tf
 
-from vi import config
-from vi.trainer import Trainer
+from vi.runs.build import build
+from vi.settings.compose import compose, resolve
+from vi.training.trainer import Trainer
 
 ROUNDS = 7
 MODEL = ["data=mnist", "data.validation=test", "encoder.hidden=[256]", "decoder.hidden=[256]", "optimizer=rmsprop"]
@@ -48,7 +49,7 @@ class KerasVAE(keras.Model):
 
 def keras_pass(settings: dict) -> Callable[[], None]:
     """A pass of Keras `fit`."""
-    data = config.build(settings).data
+    data = build(settings).data
     x = (data.train.x.reshape(len(data.train), -1) / np.float32(data.scale)).astype(np.float32)
     model = KerasVAE(settings["model"]["latent_dim"])
 
@@ -61,7 +62,7 @@ def keras_pass(settings: dict) -> Callable[[], None]:
 
 def vi_pass(settings: dict, jit: bool) -> Callable[[], None]:
     """A pass of vi's loop."""
-    parts = config.build(settings)
+    parts = build(settings)
     trainer = Trainer(
         parts.model,
         parts.estimator,
@@ -82,7 +83,7 @@ def vi_pass(settings: dict, jit: bool) -> Callable[[], None]:
 
 def main() -> None:
     """Times all of them, in turn."""
-    settings = config.resolve(*config.compose([*MODEL, *sys.argv[1:]]))
+    settings = resolve(*compose([*MODEL, *sys.argv[1:]]))
     contenders = {
         "Keras fit": keras_pass(settings),
         "vi, without XLA": vi_pass(settings, jit=False),

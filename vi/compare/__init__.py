@@ -3,7 +3,6 @@
 It reads what runs have left, and nothing else: neither TensorFlow nor a model is needed.
 """
 
-from vi.compare.command import main
 from vi.compare.comparison import Comparison, compare
 
-__all__ = ["Comparison", "compare", "main"]
+__all__ = ["Comparison", "compare"]

@@ -9,19 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from vi import figures
+from vi import pictures as figures
+from vi.compare.metrics import BEST, BEST_NLL, BOUNDS, CURVES, ERROR, NUMBERS
 from vi.compare.runs import STATES, Run, find, number, root_of
 from vi.compare.settings import name_settings
-from vi.directory import write
-
-BOUNDS = ("validation/iw_bound", "validation/elbo", "validation/nll", "validation/kl")
-CURVES = (*BOUNDS, "train/bound")
-NUMBERS = [
-    *(f"{bound} {when}" for bound in BOUNDS for when in ("best", "final")),
-    *("parameters", "seconds", "examples_per_second", "knn_accuracy"),
-]
-BEST, BEST_NLL = "validation/iw_bound best", "validation/nll best"
-ERROR = " standard error"
+from vi.files import write
 
 
 @dataclasses.dataclass(frozen=True)

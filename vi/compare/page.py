@@ -16,8 +16,8 @@ import PIL.Image
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from vi import figures
-from vi.compare.comparison import BEST, CURVES
+from vi import pictures as figures
+from vi.compare.metrics import BEST, CURVES
 from vi.compare.tables import UNIT, columns, states, unfinished
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from vi.directory import in_use, read_summary
 from vi.errors import ConfigError
+from vi.runs.directory import in_use, read_summary
 
 STATES = ("finished", "running", "interrupted", "killed", "failed", "damaged")
 NOT_RUNS = ("wandb", "checkpoints", "nonfinite")  # folders of a run that may hold a config.yaml of their own

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vi.compare.runs import Run
-from vi.schema import COMPONENTS, GROUPS, is_of, leaves, show
+from vi.settings.schema import COMPONENTS, GROUPS, is_of, leaves, show
 
 # What is not a setting: it changes no result, or follows from what does. Names are for people; data.path only says
 # where the data lie, and what they are the hash tells.

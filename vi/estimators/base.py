@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from vi.errors import ConfigError
-from vi.types import Draws, Losses, Particles
+from vi.particles import Draws, Losses, Particles
 
 if TYPE_CHECKING:
     import tensorflow as tf

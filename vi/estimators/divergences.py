@@ -11,7 +11,7 @@ import tensorflow_probability as tfp
 from vi.errors import ConfigError
 from vi.estimators.base import Estimator
 from vi.ops import log_mean_exp
-from vi.types import Losses, Particles
+from vi.particles import Losses, Particles
 
 
 class Renyi(Estimator):

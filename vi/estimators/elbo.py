@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from vi.errors import ConfigError
 from vi.estimators.base import Estimator
-from vi.types import Draws, Losses, Particles
+from vi.particles import Draws, Losses, Particles
 
 
 class ELBO(Estimator):

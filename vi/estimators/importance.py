@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from vi.estimators.base import Estimator
 from vi.ops import log_mean_exp
-from vi.types import Draws, Losses, Particles
+from vi.particles import Draws, Losses, Particles
 
 
 class IWAE(Estimator):

@@ -12,7 +12,7 @@ from vi.errors import ConfigError
 from vi.estimators.base import Estimator
 from vi.estimators.importance import IWAE
 from vi.ops import log_mean_exp
-from vi.types import Losses, Particles
+from vi.particles import Losses, Particles
 
 
 class ScoreFunction(Estimator):

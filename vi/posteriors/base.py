@@ -15,7 +15,7 @@ from vi import random
 from vi.errors import ConfigError
 
 if TYPE_CHECKING:
-    from vi.priors import Prior
+    from vi.priors.base import Prior
 
 
 class Posterior(keras.Layer, abc.ABC):

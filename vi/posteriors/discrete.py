@@ -6,7 +6,8 @@ import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from vi import discrete, random
+from vi import random
+from vi.distributions import discrete
 from vi.posteriors.base import Posterior
 
 

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from vi import discrete
+from vi.distributions import discrete
 from vi.errors import ConfigError
 from vi.posteriors.base import ConditionalPosterior, Posterior
 from vi.posteriors.discrete import Bernoulli, Categorical

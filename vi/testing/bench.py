@@ -13,8 +13,9 @@ import tensorflow as tf
 from vi import random
 from vi.errors import ConfigError
 from vi.estimators import Estimator
-from vi.model import LatentVariableModel
-from vi.sentences import first_line
+from vi.models.latent import LatentVariableModel
+from vi.particles import Losses, Noise, Particles
+from vi.settings.sentences import first_line
 from vi.testing.linear_gaussian import (
     DIM,
     LATENTS,
@@ -28,7 +29,6 @@ from vi.testing.linear_gaussian import (
     precision,
     weights_at,
 )
-from vi.types import Losses, Noise, Particles
 
 STEP = np.int64(0)
 """The number of the step of every trial."""

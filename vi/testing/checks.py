@@ -16,13 +16,13 @@ import tensorflow as tf
 
 from vi.errors import ConfigError
 from vi.estimators import Estimator
-from vi.sentences import first_line
+from vi.particles import Losses
+from vi.settings.sentences import first_line
 from vi.testing import gradients
 from vi.testing.bench import ROUNDING, STEP, Bench, Trial, difference, psi
 from vi.testing.expectation import expectation
 from vi.testing.linear_gaussian import precision
 from vi.testing.report import Check, Report, within
-from vi.types import Losses
 
 
 def check_estimator(estimator: Callable[..., Any], **arguments: Any) -> Report:

@@ -9,11 +9,11 @@ import numpy as np
 import tensorflow as tf
 
 from vi.estimators import Estimator
+from vi.particles import Losses, Particles
 from vi.testing.bench import ROUNDING, STEP, Bench, Trial, difference, shifted
 from vi.testing.expectation import REPEATS, ratio, worst_mean
 from vi.testing.linear_gaussian import EXACT, LATENTS, NEAR, OFF, GivenGaussian, PathlessGaussian
 from vi.testing.report import Check, within
-from vi.types import Losses, Particles
 
 LETTERS = {"generative": "θ", "inference": "φ"}
 NAMES = {group: f"gradient for {letter}" for group, letter in LETTERS.items()}

@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from vi.likelihoods import Gaussian
-from vi.model import LatentVariableModel
+from vi.likelihoods.gaussian import Gaussian
+from vi.models.latent import LatentVariableModel
 from vi.posteriors import Posterior
-from vi.priors import Prior
+from vi.priors.base import Prior
 
 DIM, LATENTS, SD = 6, 3, 0.7
 """D, L and σ."""

@@ -1,0 +1,87 @@
+"""metrics.csv and the terminal."""
+
+import io
+import shlex
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import rich.console
+
+from vi.loggers.metrics_file import MetricsFile
+from vi.loggers.tables import diagnosis_table, next_commands
+from vi.loggers.terminal import Console
+from vi.training.fit import Progress
+
+ROW = {
+    "step": 5,
+    "epoch": 1.0,
+    "seconds": 2.0,
+    "train/bound": -3.0,
+    "validation/elbo": -4.0,
+    "validation/iw_bound": None,
+}
+
+
+def test_rows_are_appended_under_one_header_and_what_is_missing_is_empty(tmp_path):
+    for step in (5, 10):
+        MetricsFile(tmp_path / "metrics.csv").log({**ROW, "step": step})
+    frame = pd.read_csv(tmp_path / "metrics.csv")
+    assert list(frame) == list(ROW)
+    assert frame["step"].tolist() == [5, 10]
+    assert frame["validation/iw_bound"].isna().all()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_a_bar_in_a_terminal_and_plain_lines_elsewhere(terminal):
+    text = io.StringIO()
+    console = Console(rich.console.Console(file=text, force_terminal=terminal, width=120))
+    progress = Progress(step=5, total=10, epoch=0.5, bound=-3.14, training_seconds=2.0, training_examples=5000)
+    console.progress(progress)
+    console.log(ROW)
+    if terminal:
+        console.bar.refresh()
+    console.finish({})
+    shown = text.getvalue()
+    if terminal:
+        for part in ("epoch 0.5", "bound -3.14", "2,500 examples/s"):
+            assert part in shown
+    else:
+        assert shown == "epoch 1.0  train/bound -3.00  validation/elbo -4.00  2 s\n"
+
+
+def printed(function, *arguments, width=80):
+    console = rich.console.Console(file=io.StringIO(), width=width)
+    function(console, *arguments)
+    return console.file.getvalue().splitlines()
+
+
+def test_what_to_type_after_a_run_is_of_that_run():
+    overrides = ["experiment=mnist_mlp", "seed=7", "hydra.run.dir=a b", "+trainer.beta.decay_steps=9", "x=[1, 2]"]
+    lines = printed(next_commands, Path("runs/3"), {"epoch": 50.0, "overrides": overrides})
+    commands = [shlex.split(line, comments=True)[1:] for line in lines[1:]]
+    assert commands == [
+        ["run=runs/3", "samples=500"],
+        ["resume=runs/3", "trainer.epochs=100"],
+        ["-m", "experiment=mnist_mlp", "+trainer.beta.decay_steps=9", "x=[1, 2]", "seed=1,2,3"],
+    ]
+
+
+def test_the_table_of_gradients_fits_into_80_columns():
+    row = {"checkpoint": "best", "step": 3594, "batch_size": 20, "split": "train", "repeats": 1000}
+    number = {"norm": 0.0123, "variance": 577.1, "variance_error": 21.3, "snr": 0.0974, "snr_error": 0.0021}
+    bias = {"bias_squared": 1e-6, "bias_squared_error": 1e-3, "seconds": 0.0291, "memory": 21.5}
+    rows = [
+        {"estimator": "analytic_kl", "samples": s, "group": group, **row, **number, **bias}
+        for group in ("generative", "inference")
+        for s in (1, 5, 25, 100)
+    ]
+    slopes = [
+        {"estimator": "analytic_kl", "group": group, "quantity": quantity, "slope": -0.5, "slope_error": 0.1}
+        for group in ("generative", "inference")
+        for quantity in ("snr", "variance")
+    ]
+    *lines, _ = printed(diagnosis_table, pd.DataFrame(rows), pd.DataFrame(slopes), Path("run"))
+    assert sum("577 ± 21   0.0974 ± 0.002       < 364 %" in line for line in lines) == 8
+    assert sum("29, 22" in line for line in lines) == 1
+    assert sum("-0.50 ± 0.10   -0.50 ± 0.10" in line for line in lines) == 2

@@ -1,0 +1,128 @@
+"""The model: one order of axes, everything deterministic in the noise, every variable in one group."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.support import models
+from vi import random
+from vi.errors import ConfigError
+from vi.particles import Draws, Noise
+from vi.posteriors import FullCovarianceGaussian
+
+
+def test_shapes_are_batch_samples_latent():
+    model, draws = models.linear_gaussian(), Draws(posterior=5, divergence=7, prior=2, dream=8)
+    particles = models.make_particles(model, draws)
+    noise = particles.noise
+    assert noise.posterior.shape == (models.B, 5, models.L)
+    assert noise.divergence.shape == (models.B, 7, models.L)
+    assert noise.prior.shape == (models.B, 2, models.L)
+    assert noise.dream.prior.shape == (models.B, 8, models.L)
+    assert noise.dream.likelihood.shape == (models.B, 8, models.D)
+    assert particles.x.shape == (models.B, 1, models.D)
+    assert particles.z.shape == (models.B, 5, models.L)
+    for density in (
+        particles.log_likelihood,
+        particles.log_prior,
+        particles.log_posterior,
+        particles.log_weight,
+    ):
+        assert density.shape == (models.B, 5)
+    dream = particles.dream
+    assert dream.x.shape == (models.B, 8, models.D)
+    assert dream.z.shape == (models.B, 8, models.L)
+    for density in (dream.log_likelihood, dream.log_prior, dream.log_posterior):
+        assert density.shape == (models.B, 8)
+
+
+def test_noise_is_drawn_for_what_is_asked_and_nothing_else():
+    noise = models.make_particles(models.linear_gaussian(), Draws()).noise
+    assert (noise.divergence, noise.prior, noise.dream) == (None, None, None)
+
+
+def test_the_number_of_other_draws_does_not_change_the_samples():
+    model = models.linear_gaussian()
+    few, many = (models.make_particles(model, d).z for d in (Draws(5), Draws(5, 3, 2, 1)))
+    np.testing.assert_array_equal(few, many)
+
+
+def test_the_same_noise_gives_the_same_particles_bit_for_bit():
+    model = models.linear_gaussian()
+    x, eps = tf.constant(models.data()), tf.random.stateless_normal([models.B, models.S, models.L], [1, 2])
+    first, second = (model.particles(x, Noise(eps)) for _ in range(2))
+    np.testing.assert_array_equal(first.log_weight, second.log_weight)
+    assert not np.array_equal(first.log_weight, model.particles(x, Noise(2 * eps)).log_weight)
+
+
+def test_log_densities_are_those_of_the_numpy_reference():
+    model = models.linear_gaussian(FullCovarianceGaussian)
+    particles, oracle = models.make_particles(model, Draws(models.S)), models.oracle(model)
+    x, z = models.data(), particles.z.numpy()
+    noise = oracle.sd**2 * np.eye(models.D)
+    for b in range(models.B):
+        for s in range(models.S):
+            mean = oracle.w @ z[b, s] + oracle.b
+            expected = models.reference.log_normal(x[b], mean, noise)
+            np.testing.assert_allclose(particles.log_likelihood[b, s], expected, rtol=1e-4)
+            expected = models.reference.log_normal(z[b, s], np.zeros(models.L), np.eye(models.L))
+            np.testing.assert_allclose(particles.log_prior[b, s], expected, rtol=1e-4)
+
+
+def test_dreams_are_draws_from_the_model_and_pass_no_gradient():
+    model = models.linear_gaussian()
+    oracle = models.oracle(model)
+    noise = model.noise(Draws(dream=3000), tf.range(2), random.seed(0, "train"), 0)
+    with tf.GradientTape() as tape:
+        dream = model.particles(tf.zeros([2, models.D]), noise).dream
+        total = tf.reduce_sum(dream.x) + tf.reduce_sum(dream.z)
+    variables = [v.value for v in model.generative_variables]
+    assert all(g is None for g in tape.gradient(total, variables))
+    x = dream.x.numpy().reshape(-1, models.D)
+    models.assert_mean(x, oracle.b)
+    centred = x - oracle.b
+    covariance = oracle.w @ oracle.w.T + oracle.sd**2 * np.eye(models.D)
+    models.assert_mean((centred[:, :, None] * centred[:, None]).reshape(len(x), -1), covariance.ravel())
+    q = model.encode(dream.x[1])
+    np.testing.assert_allclose(q.log_prob(dream.z[1][:, None])[:, 0], dream.log_posterior[1], rtol=1e-4)
+
+
+def test_every_variable_is_in_one_group():
+    model = models.linear_gaussian()
+    groups = [id(v) for v in model.generative_variables + model.inference_variables]
+    assert len(groups) == len(set(groups)) == len(model.variables)
+    assert {id(v) for v in model.variables} == set(groups)
+
+
+def test_particles_of_an_implicit_posterior_have_no_log_weight():
+    from tests.training.test_contract import ImplicitPosterior
+
+    particles = models.make_particles(models.linear_gaussian(ImplicitPosterior), Draws(models.S))
+    assert particles.log_posterior is None
+    with pytest.raises(ConfigError, match="ImplicitPosterior is implicit: it has no density"):
+        _ = particles.log_weight
+
+
+def test_what_people_call():
+    model = models.linear_gaussian()
+    x = tf.constant(models.data())
+    assert model.encode(x).mean().shape == (models.B, models.L)
+    assert model.decode(tf.zeros([2, 3, models.L])).mean().shape == (2, 3, models.D)
+    assert model.generate(7).shape == (7, models.D)
+    assert model.reconstruct(x).shape == x.shape
+    np.testing.assert_array_equal(model.generate(7, seed=1), model.generate(7, seed=1))
+    assert not np.array_equal(model.generate(7, seed=1), model.generate(7, seed=0))
+
+
+def test_people_may_bring_their_own_noise():
+    model, x = models.linear_gaussian(), tf.constant(models.data())
+    eps = tf.random.stateless_normal([models.B, models.S, models.L], [0, 0])
+    images = model.reconstruct(x, eps=eps)
+    assert images.shape == (models.B, models.S, models.D)
+    np.testing.assert_array_equal(images, model.reconstruct(x, eps=eps))
+    q = model.encode(x).distribution
+    z = q.mean() + q.stddev() * eps
+    np.testing.assert_allclose(images, model.decode(z).mean(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.reconstruct(x, eps=0 * eps)[:, 0], model.decode(q.mean()).mean()[:, 0], rtol=1e-4)
+    z = tf.random.stateless_normal([7, models.L], [0, 1])
+    np.testing.assert_array_equal(model.generate(eps=z), model.decode(z).mean())

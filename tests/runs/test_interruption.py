@@ -1,0 +1,82 @@
+"""Signals as a question: kept until it is asked, at once the second time, and handed over to what is entered within."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from vi.errors import Interrupted
+from vi.runs.interruption import Interruption
+
+
+@pytest.fixture(autouse=True)
+def _sigint_is_heard():
+    """Whoever starts the tests in the background has them ignore it."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_is_kept_until_it_is_asked_for(number):
+    handler = signal.getsignal(number)
+    with Interruption() as interruption:
+        interruption.check()
+        os.kill(os.getpid(), number)
+        with pytest.raises(Interrupted) as interrupted:
+            interruption.check()
+        interruption.heard = None
+    assert interrupted.value.args == (number,)
+    assert signal.getsignal(number) == handler
+
+
+def test_the_second_signal_interrupts_at_once():
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(KeyboardInterrupt) as second:
+            os.kill(os.getpid(), signal.SIGINT)
+        interruption.heard = None
+    assert not isinstance(second.value, Interrupted)
+    assert second.value.args == (signal.SIGINT,)
+
+
+def test_a_signal_that_nobody_has_asked_for_is_handed_on():
+    with pytest.raises(KeyboardInterrupt), Interruption():
+        os.kill(os.getpid(), signal.SIGINT)
+    with Interruption() as outer:
+        with Interruption():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert outer.heard == signal.SIGTERM
+        outer.heard = None
+
+
+def test_an_ignored_signal_stays_ignored():
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Interruption() as interruption:
+        os.kill(os.getpid(), signal.SIGINT)
+        interruption.check()
+    assert signal.signal(signal.SIGINT, handler) == signal.SIG_IGN
+
+
+def test_one_within_another_takes_over_what_that_has_heard():
+    with Interruption() as outer:
+        os.kill(os.getpid(), signal.SIGTERM)
+        with Interruption() as inner, pytest.raises(Interrupted):
+            inner.check()
+        outer.heard = None
+
+
+def test_in_another_thread_it_changes_nothing():
+    handler = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def work():
+        with Interruption() as interruption:
+            seen.append(signal.getsignal(signal.SIGINT))
+            interruption.check()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [handler]

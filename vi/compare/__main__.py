@@ -1,5 +1,0 @@
-"""`python -m vi.compare` is `vi-compare`."""
-
-from vi.compare.command import main
-
-main()

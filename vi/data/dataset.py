@@ -1,0 +1,232 @@
+"""Data sets: arrays that are checked once, stay in memory in their own dtype, and are converted in the graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import logging
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vi import random
+from vi.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+
+PARTS = ("train", "validation", "test")
+
+
+WEIGHTS = ("weight", "kl_weight")
+
+
+ARRAYS = (*(f"{kind}_{part}" for kind in "xy" for part in PARTS), *(f"{name}_train" for name in WEIGHTS))
+
+
+Binarization = Literal["none", "dynamic", "static"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """A part of a data set.
+
+    Attributes:
+        x: `[N, *event]`, in its own dtype.
+        y: labels `[N]`, or None.
+        weight: a weight for each datum in the loss `[N]`, or None.
+        kl_weight: a weight for each datum of its KL term in the loss `[N]`, which multiplies β; or None.
+        index: where each datum stands in the array that it was taken from, `[N]`; None where this is that array.
+    """
+
+    x: np.ndarray
+    y: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    kl_weight: np.ndarray | None = None
+    index: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def take(self, index: np.ndarray) -> Split:
+        """The data with these indices."""
+        y, weight, kl_weight = (
+            None if array is None else array[index] for array in (self.y, self.weight, self.kl_weight)
+        )
+        return Split(self.x[index], y, weight, kl_weight, index if self.index is None else self.index[index])
+
+    @functools.cached_property
+    def resident(self) -> tf.Tensor:
+        """`x` as a tensor on the device, in its own dtype."""
+        with tf.init_scope():  # outside any graph that is being traced
+            return tf.constant(self.x)
+
+
+class Dataset:
+    """Training, validation and test data from named arrays, checked when opened.
+
+    Args:
+        arrays: `x_train`, and optionally `x_validation`, `x_test`, labels `y_*` for each of them, and a weight for each
+            training datum, of its loss in `weight_train` and of its KL term in `kl_weight_train`. Each is read when it
+            is first needed, the test set only when it is asked for.
+        source: the file, for error messages.
+        validation: what to validate on: a fraction or a count of the training data, drawn by `seed`;
+            "given", the set's own `x_validation`; or "test". None is "given" where there is one, else 0.1.
+        scale: x is divided by it.
+        binarization: "none"; "static", each element drawn once with its value as the probability of 1;
+            "dynamic", drawn afresh each time it is seen.
+        seed: of the split and of static and validation binarization; independent of the run's seed.
+
+    Raises:
+        ConfigError: an array is missing, or has the wrong dtype, shape or values.
+    """
+
+    def __init__(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        source: str,
+        validation: float | int | Literal["given", "test"] | None = None,
+        scale: float = 1.0,
+        binarization: Binarization = "none",
+        seed: int = 0,
+    ):
+        self.source, self.binarization, self.seed = source, binarization, seed
+        self._arrays, self._scale = arrays, float(scale)
+        self.scale = 1.0 if binarization == "static" else self._scale
+        unread = [name for name in arrays if name not in ARRAYS]
+        if unread:
+            log.warning("%s: %s are not read; the names are %s.", source, ", ".join(unread), ", ".join(ARRAYS))
+        if validation is None:
+            validation = "given" if "x_validation" in arrays else 0.1
+        train = self._open("train")
+        if validation == "given":
+            self.train, self.validation = train, self._open("validation", like=train)
+        elif validation == "test":
+            self.train, self.validation = train, self._open("test", like=train)
+        else:
+            self.train, self.validation = self._hold_out(train, validation)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one datum."""
+        return self.train.x.shape[1:]
+
+    @functools.cached_property
+    def test(self) -> Split:
+        """The test set."""
+        return self._open("test", like=self.train)
+
+    @functools.cached_property
+    def binary(self) -> bool:
+        """Whether all that the model sees is 0 or 1."""
+        return all(map(self.is_binary, (self.train, self.validation)))
+
+    def is_binary(self, split: Split) -> bool:
+        """Whether all that the model sees of a split is 0 or 1."""
+        return self.binarization != "none" or bool(((split.x == 0) | (split.x == self.scale)).all())
+
+    @functools.cached_property
+    def hash(self) -> str:
+        """A digest of the training and validation data, and of their weights."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation):
+            for name, array in (("", split.x), ("weight", split.weight), ("kl_weight", split.kl_weight)):
+                if array is not None:
+                    digest.update(name.encode())
+                    digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()[:16]
+
+    @functools.cached_property
+    def mean(self) -> np.ndarray:
+        """The mean of the training data as the model sees them, `[*event]`."""
+        return self.train.x.mean(axis=0, dtype=np.float64) / self.scale
+
+    def batch(self, split: Split, index: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """The data `index` `[B]` of a split as the model sees them, `[B, *event]`, scaled and binarized.
+
+        Runs inside the compiled graph; `seed` is used by dynamic binarization only.
+        """
+        dtype = keras.config.floatx()
+        x = tf.cast(tf.gather(split.resident, index), dtype) / self.scale
+        return random.bernoulli(x, seed, dtype) if self.binarization == "dynamic" else x
+
+    def require_unit_interval(self, reason: str, splits: Sequence[str] = ("train", "validation")) -> None:
+        """Raises ConfigError, with `reason`, unless all scaled data of these splits lie in [0, 1]."""
+        if self.binarization != "none":
+            return  # seen to when it was opened
+        for name in splits:
+            self._require_unit_interval(f"x_{name}", getattr(self, name).x, reason)
+
+    def _require_unit_interval(self, name: str, x: np.ndarray, reason: str) -> None:
+        if x.min() < 0 or x.max() > self._scale:
+            self._refuse(
+                name,
+                (x < 0) | (x > self._scale),
+                x,
+                f"lies outside [0, data.scale={self._scale:g}], {reason}; set data.scale",
+            )
+
+    def _hold_out(self, train: Split, validation: float | int) -> tuple[Split, Split]:
+        size = len(train)
+        held_out = round(validation * size) if isinstance(validation, float) else int(validation)
+        if not 0 < held_out < size:
+            raise ConfigError(
+                f"data.validation={validation}: holds out {held_out} of the {size} training data; at least 1 must be "
+                "held out, and 1 be left to train on."
+            )
+        order = random.permutation(size, random.seed(self.seed, "split")).numpy()
+        return train.take(np.sort(order[held_out:])), train.take(np.sort(order[:held_out]))
+
+    def _open(self, part: str, like: Split | None = None) -> Split:
+        x = self._read(f"x_{part}")
+        if x is None:
+            why = ", which data.validation=given needs" if part == "validation" else ""
+            held = ", ".join(self._arrays) or "nothing that is read"
+            raise ConfigError(f"{self.source}: holds no array x_{part}{why}; it holds {held}.")
+        if x.ndim < 2 or len(x) == 0:
+            raise ConfigError(f"{self.source}: x_{part} has shape {x.shape}, but must be [N, *event] with N above 0.")
+        if like is not None and x.shape[1:] != like.x.shape[1:]:
+            raise ConfigError(
+                f"{self.source}: one datum of x_{part} has shape {x.shape[1:]}, of x_train {like.x.shape[1:]}."
+            )
+        y = self._read(f"y_{part}", length=len(x))
+        weights = [self._read_weight(f"{name}_{part}", len(x)) for name in WEIGHTS] if part == "train" else []
+        if self.binarization != "none":
+            self._require_unit_interval(f"x_{part}", x, "as data.binarization needs probabilities")
+        if self.binarization == "static":
+            seed = random.fold(random.seed(self.seed, "binarization"), PARTS.index(part))
+            x = random.bernoulli(tf.constant(x / self._scale, tf.float32), seed, "uint8").numpy()
+        return Split(x, y, *weights)
+
+    def _read_weight(self, name: str, length: int) -> np.ndarray | None:
+        weight = self._read(name, length)
+        if weight is not None and weight.min() < 0:
+            self._refuse(name, weight < 0, weight, "is negative")
+        return weight
+
+    def _read(self, name: str, length: int | None = None) -> np.ndarray | None:
+        if name not in self._arrays:
+            return None
+        try:
+            array = np.asarray(self._arrays[name])
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ConfigError(f"{self.source}: array {name} cannot be read: {error}.") from None
+        if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+            raise ConfigError(
+                f"{self.source}: {name} has dtype {array.dtype}, but must be of real numbers of at most 64 bits."
+            )
+        if length is not None and array.shape != (length,):
+            raise ConfigError(f"{self.source}: {name} has shape {array.shape}, but must be ({length},), one a datum.")
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            self._refuse(name, ~np.isfinite(array), array, "is not finite")
+        return array.astype(np.uint8) if array.dtype == bool else array
+
+    def _refuse(self, name: str, bad: np.ndarray, array: np.ndarray, why: str) -> None:
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ConfigError(f"{self.source}: {name}[{', '.join(map(str, first))}] = {array[first]:g} {why}.")

@@ -1,0 +1,123 @@
+"""Data sets by name, and arrays of the user's own from a file."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from vi import random
+from vi.data.dataset import Dataset
+from vi.errors import ConfigError
+
+DIRECTORY = "VI_DATA_DIR"
+"""The environment variable that names the folder of the data where data.path is null."""
+
+
+def digits(**options) -> Dataset:
+    """Scikit-learn's 1,797 handwritten digits of 8×8 grey levels 0 … 16; a fixed sixth is the test set."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    x, y = bunch.images.astype(np.uint8)[..., None], bunch.target
+    order = random.permutation(len(x), random.seed(0, "split")).numpy()
+    test, train = np.sort(order[:300]), np.sort(order[300:])
+    arrays = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
+    return Dataset(arrays, "scikit-learn's digits", **options)
+
+
+def mnist(path: str | None = None, **options) -> Dataset:
+    """MNIST, 60,000 + 10,000 images of 28×28 grey levels, from `mnist.npz` or through Keras."""
+    return _keras_images("mnist", path, **options)
+
+
+def fashion_mnist(path: str | None = None, **options) -> Dataset:
+    """Fashion-MNIST, 60,000 + 10,000 images of 28×28 grey levels, from `fashion_mnist.npz` or through Keras."""
+    return _keras_images("fashion_mnist", path, **options)
+
+
+def binarized_mnist(path: str | None = None, **options) -> Dataset:
+    """The fixed binarization of MNIST of Larochelle & Murray (2011), 50,000 + 10,000 + 10,000 images."""
+    file = _find("binarized_mnist", "binarized_mnist_larochelle.npz", path)
+    names = {"x_train": "x_train", "x_validation": "x_valid", "x_test": "x_test"}
+    return Dataset(_Images(_open_npz(file), names), str(file), **options)
+
+
+def omniglot(path: str | None = None, **options) -> Dataset:
+    """OMNIGLOT at 28×28, 24,345 + 8,115 images; not the split of Burda et al. (2015). Labels are characters."""
+    file = _find("omniglot", "omniglot28_resized.npz", path)
+    names = {"x_train": "x_train", "x_test": "x_test", "y_train": "char_train", "y_test": "char_test"}
+    return Dataset(_Images(_open_npz(file), names), str(file), **options)
+
+
+def arrays(path: str, **options) -> Dataset:
+    """Your own arrays: an `.npz` with the arrays of a `Dataset`, or an `.npy`, which is its `x_train`."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        found = "is a directory" if file.is_dir() else "there is no such file"
+        raise ConfigError(f"data.path={path}: {found}; an .npz or .npy of your arrays is needed.")
+    if file.suffix == ".npy":
+        try:
+            x = np.load(file, allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            why = str(error).splitlines()[0].split(". ")[0].rstrip(".")
+            raise ConfigError(f"data.path={path}: cannot be read as an .npy file of numbers ({why}).") from None
+        return Dataset({"x_train": x}, f"data.path={path}", **options)
+    return Dataset(_open_npz(file), f"data.path={path}", **options)
+
+
+class _Images(Mapping):
+    """Arrays of an archive under other names, images `[N, h, w]` with a channel axis; read when asked for."""
+
+    def __init__(self, archive: Mapping[str, np.ndarray], names: Mapping[str, str]):
+        self.archive = archive
+        self.names = {name: key for name, key in names.items() if key in archive}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        array = np.asarray(self.archive[self.names[name]])
+        return array[..., None] if name.startswith("x_") and array.ndim == 3 else array
+
+    def __iter__(self):
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def _keras_images(name: str, path: str | None, **options) -> Dataset:
+    keys = ("x_train", "y_train", "x_test", "y_test")
+    names = dict(zip(keys, keys, strict=True))
+    directory = os.environ.get(DIRECTORY)
+    if path or (directory and Path(directory, f"{name}.npz").is_file()):
+        file = _find(name, f"{name}.npz", path)
+        return Dataset(_Images(_open_npz(file), names), str(file), **options)
+    try:
+        train, test = getattr(keras.datasets, name).load_data()
+    except Exception as error:
+        raise ConfigError(
+            f"data={name}: is neither in Keras's cache nor to be downloaded ({' '.join(str(error).split())}); set "
+            f"data.path or {DIRECTORY} to a folder that holds {name}.npz."
+        ) from None
+    return Dataset(_Images(dict(zip(keys, (*train, *test), strict=True)), names), f"Keras's {name}", **options)
+
+
+def _find(name: str, file_name: str, path: str | None) -> Path:
+    key = "data.path" if path else DIRECTORY
+    path = path or os.environ.get(DIRECTORY)
+    if not path:
+        raise ConfigError(f"data={name}: set data.path or {DIRECTORY} to a folder that holds {file_name}.")
+    file = Path(path).expanduser()
+    file = file / file_name if file.is_dir() else file
+    if not file.is_file():
+        raise ConfigError(f"{key}={path}: holds no {file_name}, which data={name} needs.")
+    return file
+
+
+def _open_npz(file: Path) -> Mapping[str, np.ndarray]:
+    if not zipfile.is_zipfile(file):
+        raise ConfigError(f"data.path={file}: cannot be read as an .npz file; it is of another kind, or damaged.")
+    return np.load(file, allow_pickle=False)

@@ -1,0 +1,42 @@
+"""Data that are made, not read: of a model that is known, and none at all."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vi import random
+from vi.data.dataset import Dataset
+
+
+def linear_gaussian_parameters(features: int, factors: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The loadings W `[features, factors]` and the mean `[features]` of `linear_gaussian`, standard normal draws."""
+    draws = random.normal([features, factors + 1], random.seed(seed, "prior"), "float64").numpy()
+    return draws[:, :factors], draws[:, factors]
+
+
+def linear_gaussian(features: int, factors: int, sd: float, size: int, seed: int = 0, **options) -> Dataset:
+    """Factor analysis with isotropic noise: x = W f + mean + sd · ε with f and ε standard normal, `[features]`.
+
+    Args:
+        features: the length of x.
+        factors: the length of f.
+        sd: of the noise.
+        size: of the training data, and of the test data.
+        seed: of W, the mean and the data.
+        options: of `Dataset`.
+    """
+    weights, mean = linear_gaussian_parameters(features, factors, seed)
+    f = random.normal([2 * size, factors], random.seed(seed, "dream_prior"), "float64").numpy()
+    noise = random.normal([2 * size, features], random.seed(seed, "dream_likelihood"), "float64").numpy()
+    x = (f @ weights.T + mean + sd * noise).astype(np.float32)
+    arrays = {"x_train": x[:size], "x_test": x[size:]}
+    return Dataset(arrays, "linear-Gaussian data", seed=seed, **options)
+
+
+def nothing(size: int, seed: int = 0) -> Dataset:
+    """No data, for `likelihood=none`: a single feature that is always 0.
+
+    A mean over the data is then one over that many independent draws of q.
+    """
+    x = np.zeros([size, 1], np.float32)
+    return Dataset({"x_train": x, "x_validation": x, "x_test": x}, "no data", validation="given", seed=seed)

@@ -1,0 +1,135 @@
+"""The gradients of an estimator under fresh noise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vi import random
+from vi.diagnostics.memory import peak_bytes
+from vi.diagnostics.moments import BLOCKS, Sums
+from vi.estimators.base import Estimator
+from vi.particles import Losses, Noise, Particles
+from vi.training.trainer import take_gradients
+
+
+class GradientNoise:
+    """The gradients of an estimator's mean loss over one batch, for the weights that the model has when it is asked.
+
+    Each is of fresh noise, by the parameters of each group at once. Estimators of the same S that take the same draws
+    are given the same noises; those of different S are independent.
+
+    Args:
+        model: a `LatentVariableModel`.
+        estimator: whose gradients, by θ and by φ.
+        x: the batch, `[B, *event]`.
+        seed: of the noise.
+        jit: whether XLA compiles it.
+        of: what is differentiated, `estimator.checked_losses` by default.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        estimator: Estimator,
+        x: tf.Tensor,
+        seed: int = 0,
+        jit: bool = True,
+        of: Callable[[Particles, tf.Tensor], Losses] | None = None,
+    ):
+        self.model, self.estimator, self.x = model, estimator, x
+        groups = {"generative": model.generative_variables, "inference": model.inference_variables}
+        self.variables = {group: variables for group, variables in groups.items() if variables}
+        self._of = of or estimator.checked_losses
+        self._seed = random.fold(random.seed(seed, "diagnostics"), estimator.samples)
+        self._gradients = tf.function(self.gradients)
+        self._block = tf.function(self._add_up, jit_compile=jit)
+        self._zeros: dict[str, list[tf.Tensor]] | None = None  # in the shapes of the gradients
+
+    def noise(self, repeat: tf.Tensor) -> Noise:
+        """The noise of one repeat."""
+        return self.model.noise(self.estimator.draws, tf.range(self.x.shape[0]), self._seed, repeat)
+
+    def gradients(self, repeat: tf.Tensor, step: tf.Tensor, kl_weight: tf.Tensor) -> dict[str, list[tf.Tensor]]:
+        """The gradients of each group, a tensor for each variable, for the noise of one repeat."""
+        with tf.GradientTape(persistent=True) as tape:
+            losses = self._of(self.model.particles(self.x, self.noise(repeat), kl_weight, step), step)
+            means = {"generative": tf.reduce_mean(losses.generative)}
+            if losses.inference is not None:
+                same = losses.generative is losses.inference
+                means["inference"] = means["generative"] if same else tf.reduce_mean(losses.inference)
+        taken = take_gradients(tape, {g: mean for g, mean in means.items() if g in self.variables}, self.variables)
+        return {group: [tf.convert_to_tensor(g) for g in parts] for group, parts in taken.items()}
+
+    def measure(
+        self, repeats: int, step: int = 0, kl_weight: float = 1.0, check: Callable[[], None] = lambda: None
+    ) -> tuple[dict[str, Sums], float]:
+        """The sums of so many gradients by group, and the seconds of one.
+
+        These are the median over the blocks, with its noise and its addition to the sums (an optimizer's step takes
+        about as much), without compiling.
+
+        Args:
+            repeats: R, at least two for each block.
+            step: for schedules of the estimator's.
+            kl_weight: β.
+            check: called between blocks; may raise to end it.
+
+        Raises:
+            ConfigError: the estimator does not fit the model.
+            tf.errors.ResourceExhaustedError: out of memory.
+        """
+        now = _now(step, kl_weight)
+        if self._zeros is None:  # not compiled, so that what is refused is said as it is
+            first = self.gradients(tf.constant(0), *now)
+            self._zeros = tf.nest.map_structure(lambda g: tf.zeros(g.shape, tf.float64), first)
+        shift, _ = self._block(tf.constant(0), tf.constant(1), self._zeros, *now)  # compiles
+        counts = np.array([len(block) for block in np.array_split(np.arange(repeats), BLOCKS)])
+        blocks, seconds = [], []
+        for count, end in zip(counts.tolist(), counts.cumsum().tolist(), strict=True):
+            check()
+            start = time.perf_counter()
+            sums, squares = self._block(tf.constant(end - count), tf.constant(count), shift, *now)
+            blocks.append({group: (_flat(sums[group]), squares[group].numpy()) for group in shift})
+            seconds.append((time.perf_counter() - start) / count)
+        found = {
+            group: Sums(counts, _flat(g), *map(np.stack, zip(*(block[group] for block in blocks), strict=True)))
+            for group, g in shift.items()
+        }
+        return found, float(np.median(seconds))
+
+    def memory(self, step: int = 0, kl_weight: float = 1.0) -> float:
+        """MB of the tensors that are alive at once at the peak of a gradient, beside the parameters.
+
+        As its operations stand: what XLA fuses takes less. (What a process holds is no measure, since TensorFlow keeps
+        what earlier estimators have needed.)
+        """
+        graph = self._gradients.get_concrete_function(tf.constant(0), *_now(step, kl_weight)).graph
+        return peak_bytes(graph) / 1e6
+
+    def _add_up(self, start: tf.Tensor, count: tf.Tensor, shift: dict, step: tf.Tensor, kl_weight: tf.Tensor) -> tuple:
+        """Σ d and Σ ‖d‖² of each group over the repeats from `start`, `count` of them."""
+
+        def body(i, sums, squares):
+            found = self._gradients(i, step, kl_weight)
+            d = tf.nest.map_structure(lambda g, s: tf.cast(g, tf.float64) - s, found, shift)
+            squares = {group: squares[group] + sum(tf.reduce_sum(part**2) for part in d[group]) for group in d}
+            return i + 1, tf.nest.map_structure(tf.add, sums, d), squares
+
+        zeros = tf.nest.map_structure(tf.zeros_like, shift)
+        state = (start, zeros, {group: tf.zeros([], tf.float64) for group in shift})
+        _, sums, squares = tf.while_loop(lambda i, *_: i < start + count, body, state, parallel_iterations=1)
+        return sums, squares
+
+
+def _now(step: int, kl_weight: float) -> tuple[tf.Tensor, tf.Tensor]:
+    return tf.constant(step, tf.int64), tf.constant(kl_weight, keras.config.floatx())
+
+
+def _flat(parts: Sequence[tf.Tensor]) -> np.ndarray:
+    return np.concatenate([part.numpy().ravel() for part in parts])

@@ -1,0 +1,42 @@
+"""Power laws of signal and noise in the number of samples."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+
+def fit_slopes(gradients: pd.DataFrame) -> pd.DataFrame:
+    """The exponents a of the power laws S^a of SNR and of variance, for each estimator and group of `diagnose`.
+
+    By least squares of logarithms, weighted by their errors. Left out are numbers whose error exceeds a quarter of
+    them, of which logarithms say nothing, and S = 1, where the laws of large S do not hold yet. The error is that of
+    the weighted fit, multiplied by √(χ²/ν) where the points scatter by more than their errors. nan where fewer than two
+    points are left.
+
+    Returns:
+        `estimator`, `group`, `quantity` ("snr" or "variance"), `slope`, `slope_error`.
+    """
+    rows = [
+        {"estimator": estimator, "group": group, "quantity": quantity, "slope": slope, "slope_error": error}
+        for (estimator, group), points in gradients.groupby(["estimator", "group"], sort=False)
+        for quantity in ("snr", "variance")
+        for slope, error in [_power_law(*points[["samples", quantity, f"{quantity}_error"]].to_numpy(float).T)]
+    ]
+    return pd.DataFrame(rows)
+
+
+def _power_law(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float]:
+    """The exponent of y as a power of x, and its error."""
+    usable = np.isfinite(y) & (error > 0) & (error < y / 4) & (x > 1)
+    if len(set(x[usable])) < 2:
+        return math.nan, math.nan
+    x, y, weight = np.log(x[usable]), np.log(y[usable]), (y[usable] / error[usable]) ** 2
+    x = x - weight @ x / weight.sum()
+    spread = weight @ x**2
+    slope = weight @ (x * y) / spread
+    residual = y - weight @ y / weight.sum() - slope * x
+    scatter = weight @ residual**2 / max(len(x) - 2, 1)
+    return float(slope), float(math.sqrt(max(scatter, 1) / spread))

@@ -1,0 +1,1 @@
+"""Distributions that posteriors and priors share."""

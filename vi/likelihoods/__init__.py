@@ -1,0 +1,8 @@
+"""Likelihoods p(x|z): each turns the decoder's linear output into a distribution of the data."""
+
+from vi.likelihoods.base import ConditionalLikelihood, Likelihood
+from vi.likelihoods.bernoulli import Bernoulli
+from vi.likelihoods.gaussian import Gaussian
+from vi.likelihoods.none import NoLikelihood
+
+__all__ = ["Bernoulli", "ConditionalLikelihood", "Gaussian", "Likelihood", "NoLikelihood"]

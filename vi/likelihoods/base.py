@@ -1,0 +1,100 @@
+"""The contract of a likelihood p(x|z), and p(x|z) itself: a family with the decoder's output."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+
+class Likelihood(keras.Layer, abc.ABC):
+    """A family of distributions of the data; `likelihood(output)` is p(x|z).
+
+    A subclass writes `distribution`, `noise` and `push`. It may replace `support`, `outputs`, `log_prob` and
+    `initial_output`, and nothing else.
+
+    Args:
+        event_shape: the shape of one datum.
+
+    Attributes:
+        support: "binary", "real", or "none" where no data are described. Where it is binary, data between 0 and 1
+            are admitted, but their bound is a pseudo-likelihood's.
+    """
+
+    support: Literal["binary", "real", "none"] = "real"
+
+    def __init__(self, event_shape: tuple[int, ...]):
+        super().__init__()
+        self.event_shape = tuple(event_shape)
+
+    def __call__(self, output: tf.Tensor) -> ConditionalLikelihood:
+        """p(x|z) given the decoder's output `[B, S, *outputs]`."""
+        return ConditionalLikelihood(self, output)
+
+    @abc.abstractmethod
+    def distribution(self, output: tf.Tensor) -> tfd.Distribution:
+        """The distribution of x given the output, of batch `[B, S]` and event `event_shape`."""
+
+    @abc.abstractmethod
+    def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+        """The base noise of x, `[*shape, *event]`."""
+
+    @abc.abstractmethod
+    def push(self, p: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
+        """x ~ p from noise, both `[..., *event]`."""
+
+    def outputs(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of the decoder's output for one z; by default the event's."""
+        return event_shape
+
+    def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """log p(x|z) in nats, `[B, S]`, summed over the event, for x `[B, 1, *event]`."""
+        return self.distribution(output).log_prob(x)
+
+    def initial_output(self, mean: np.ndarray) -> np.ndarray:
+        """The output whose distribution has the mean `[*event]` of the data: where the output bias starts."""
+        return mean
+
+    def event_axes(self) -> tuple[int, ...]:
+        """The axes of the event, counted from the end."""
+        return tuple(range(-len(self.event_shape), 0))
+
+
+@dataclasses.dataclass(frozen=True)
+class ConditionalLikelihood:
+    """p(x|z): a likelihood with the decoder's output `[B, S, *outputs]`."""
+
+    family: Likelihood
+    output: tf.Tensor
+
+    @property
+    def distribution(self) -> tfd.Distribution:
+        """As a distribution of TensorFlow Probability."""
+        return self.family.distribution(self.output)
+
+    def log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        """log p(x|z) in nats, `[B, S]`, for x `[B, 1, *event]`."""
+        return self.family.log_prob(self.output, x)
+
+    def mean(self) -> tf.Tensor:
+        """E[x|z], `[B, S, *event]`."""
+        return self.distribution.mean()
+
+    def mode(self) -> tf.Tensor:
+        """The most probable x, `[B, S, *event]`."""
+        return self.distribution.mode()
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """x ~ p(x|z) from the family's noise, both `[B, S, *event]`; passes no gradient if x is discrete."""
+        return self.family.push(self.distribution, noise)
+
+
+def logit(mean: np.ndarray) -> np.ndarray:
+    """The logit of a mean, of probabilities no nearer to 0 and 1 than 0.001."""
+    mean = np.clip(mean, 0.001, 0.999)
+    return np.log(mean) - np.log1p(-mean)

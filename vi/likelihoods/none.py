@@ -1,0 +1,36 @@
+"""No likelihood, for models that describe no data."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+from vi.errors import ConfigError
+from vi.likelihoods.base import Likelihood
+
+NO_DATA = "likelihood=none: describes no data, so none can be drawn, and z has no decoded mean."
+
+
+class NoLikelihood(Likelihood):
+    """The likelihood left out: log p(x|z) = 0, so that the ELBO is −KL(q(z|x) ‖ p(z)).
+
+    With a prior that is known up to its normalizer Z alone, the ELBO is log Z − KL(q ‖ p): q is fitted to a density.
+    """
+
+    support = "none"
+
+    def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """Zeros, `[B, S]`."""
+        return tf.zeros_like(tf.reduce_sum(output, axis=list(range(2, output.shape.rank))))
+
+    def distribution(self, output: tf.Tensor) -> tfd.Distribution:
+        """There is none: raises ConfigError."""
+        raise ConfigError(NO_DATA)
+
+    def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
+        """There is none: raises ConfigError."""
+        raise ConfigError(NO_DATA)
+
+    def push(self, p: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
+        """There are no data: raises ConfigError."""
+        raise ConfigError(NO_DATA)

@@ -1,0 +1,93 @@
+"""The terminal: a progress bar, or a line for each evaluation."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import rich.box
+import rich.console
+import rich.progress
+import rich.table
+
+from vi.loggers.base import Logger
+
+
+class Terminal(rich.console.Console):
+    """The standard output, also when it is a pipe that nobody reads any more: what is written then is lost."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich, which by itself would end the process."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Console(Logger):
+    """A progress bar in a terminal, a line for each evaluation elsewhere."""
+
+    def __init__(self, console: rich.console.Console):
+        self.console = console
+        column = rich.progress.TextColumn
+        self.bar = rich.progress.Progress(
+            column("epoch {task.fields[epoch]}"),
+            rich.progress.BarColumn(),
+            column("bound {task.fields[bound]}"),
+            column("{task.fields[speed]} examples/s"),
+            rich.progress.TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task("", total=None, epoch="0", bound="–", speed="–")
+
+    def progress(self, progress: Any) -> None:
+        """Moves the bar."""
+        self.bar.start()
+        self.bar.update(
+            self.task,
+            completed=progress.step,
+            total=progress.total,
+            epoch=f"{progress.epoch:.1f}",
+            bound=f"{progress.bound:.2f}",
+            speed=count(progress.examples_per_second),
+        )
+
+    def log(self, row: Mapping[str, float | None]) -> None:
+        """Prints the row's main numbers where there is no bar."""
+        if not self.console.is_terminal:
+            names = ("train/bound", "validation/elbo", "validation/iw_bound")
+            values = [f"{name} {row[name]:.2f}" for name in names if row[name] is not None]
+            text = f"epoch {row['epoch']:.1f}  {'  '.join(values)}  {row['seconds']:.0f} s"
+            self.console.print(text, highlight=False, soft_wrap=True)
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Takes the bar away."""
+        self.bar.stop()
+
+
+@contextlib.contextmanager
+def evaluation_bar(console: rich.console.Console) -> Iterator[Callable[[str, float], None]]:
+    """On a terminal, a bar that is told the stage of an evaluation and what fraction of it is done."""
+    column = rich.progress.TextColumn("{task.description}")
+    columns = (
+        column,
+        rich.progress.BarColumn(),
+        rich.progress.TaskProgressColumn(),
+        rich.progress.TimeRemainingColumn(),
+    )
+    with rich.progress.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=1)
+        yield lambda stage, done: bar.update(task, description=stage, completed=done)
+
+
+def print_line(console: rich.console.Console, line: str) -> None:
+    """Prints a line as it is: neither wrapped nor coloured."""
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def count(value: float | None) -> str:
+    """A whole number with separators, or a dash for None."""
+    return "–" if value is None else f"{value:,.0f}"

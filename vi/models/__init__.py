@@ -1,0 +1,5 @@
+"""Models: each joins its parts to a joint density p(x, z) with an approximate posterior q(z|x)."""
+
+from vi.models.latent import LatentVariableModel
+
+__all__ = ["LatentVariableModel"]

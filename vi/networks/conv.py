@@ -1,0 +1,150 @@
+"""Convolutional encoders x `[N, *event]` → features `[N, F]` and decoders z `[N, L]` → outputs `[N, *outputs]`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from vi.errors import ConfigError
+from vi.networks.mlp import input_layers
+
+layers = keras.layers
+
+
+def conv_encoder(
+    event_shape: Sequence[int],
+    filters: Sequence[int] = (32, 64),
+    kernel_size: int | Sequence[int] = 3,
+    strides: int | Sequence[int] = 2,
+    padding: str | Sequence[str] = "same",
+    hidden: Sequence[int] = (128,),
+    activation: str = "relu",
+    offset: float = 0.0,
+) -> keras.Model:
+    """Convolutions of x − offset, then dense layers.
+
+    Args:
+        event_shape: (height, width, channels).
+        filters: of each convolution.
+        kernel_size: of all convolutions, or of each.
+        strides: of all, or of each.
+        padding: "same" or "valid", of all or of each.
+        hidden: widths of the dense layers; [] for none.
+        activation: of every layer.
+        offset: is taken off x.
+
+    Raises:
+        ConfigError: a datum is not an image, or a list has not one value for each convolution.
+    """
+    _require_image(event_shape, "encoder")
+    each = _each("encoder", filters, kernel_size=kernel_size, strides=strides, padding=padding)
+    _sizes("encoder", event_shape, each)
+    body = [layers.Conv2D(number, activation=activation, **one) for number, one in zip(filters, each, strict=True)]
+    dense = [layers.Dense(width, activation=activation) for width in hidden]
+    return keras.Sequential([*input_layers(event_shape, offset), *body, layers.Flatten(), *dense], name="encoder")
+
+
+def conv_decoder(
+    latent_dim: int,
+    outputs: Sequence[int],
+    filters: Sequence[int] = (64, 32),
+    kernel_size: int | Sequence[int] = 3,
+    strides: int | Sequence[int] = 2,
+    padding: str | Sequence[str] = "same",
+    output_kernel_size: int = 3,
+    hidden: Sequence[int] = (128,),
+    projection: bool = True,
+    activation: str = "relu",
+) -> keras.Model:
+    """Dense layers, transposed convolutions and a linear convolution: `conv_encoder` mirrored.
+
+    Each transposed convolution gives the size from which the convolution of the same kernel, stride and padding
+    would lead back, so that the last one gives the size of the output whatever that is.
+
+    Args:
+        latent_dim: L.
+        outputs: (height, width, channels).
+        filters: of each transposed convolution.
+        kernel_size: of all transposed convolutions, or of each.
+        strides: of all, or of each.
+        padding: "same" or "valid", of all or of each.
+        output_kernel_size: of the last, linear convolution.
+        hidden: widths of the dense layers; [] for none.
+        projection: whether a further dense layer gives the image that the first transposed convolution takes,
+            of as many channels as that has filters; otherwise the last dense layer, or z, is reshaped to one.
+        activation: of every layer but the last.
+
+    Raises:
+        ConfigError: the output is not an image, a list has not one value for each transposed convolution, or what
+            is to be reshaped does not fill an image.
+    """
+    _require_image(outputs, "decoder")
+    each = _each("decoder", filters, kernel_size=kernel_size, strides=strides, padding=padding)
+    sizes = _sizes("decoder", outputs, each[::-1])[::-1]
+    pixels = math.prod(sizes[0])
+    widths = [*hidden, pixels * filters[0]] if projection else list(hidden)
+    units = widths[-1] if widths else latent_dim
+    if units % pixels:
+        raise ConfigError(
+            f"decoder.projection=false: {units} numbers do not fill an image of {sizes[0][0]}×{sizes[0][1]}, which the "
+            "first transposed convolution takes; change decoder.hidden, or decoder.projection=true."
+        )
+    body = [layers.Dense(width, activation=activation) for width in widths]
+    body += [layers.Reshape((*sizes[0], units // pixels))]
+    for number, one, before, after in zip(filters, each, sizes[:-1], sizes[1:], strict=True):
+        body += _transposed(number, activation, one, before, after)
+    output = layers.Conv2D(outputs[2], output_kernel_size, padding="same", name="output")
+    return keras.Sequential([keras.Input((latent_dim,)), *body, output], name="decoder")
+
+
+def _each(key: str, filters: Sequence[int], **settings: Any) -> list[dict[str, Any]]:
+    """The settings of each convolution, of values for all or lists with a value for each."""
+    for name, value in settings.items():
+        if isinstance(value, Sequence) and not isinstance(value, str) and len(value) != len(filters):
+            raise ConfigError(
+                f"{key}.{name}={list(value)}: must be one value, or one for each of the {len(filters)} convolutions of "
+                f"{key}.filters={list(filters)}."
+            )
+    lists = {
+        name: [value] * len(filters) if isinstance(value, str | int) else list(value)
+        for name, value in settings.items()
+    }
+    return [{name: values[i] for name, values in lists.items()} for i in range(len(filters))]
+
+
+def _sizes(key: str, image: Sequence[int], each: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    """The height and width of an image, and after each convolution of it."""
+    sizes = [(image[0], image[1])]
+    for one in each:
+        margin = 0 if one["padding"] == "same" else one["kernel_size"] - 1
+        height, width = (-(-(side - margin) // one["strides"]) for side in sizes[-1])
+        if min(height, width) < 1:
+            raise ConfigError(
+                f"{key}.kernel_size={one['kernel_size']}: exceeds the {sizes[-1][0]}×{sizes[-1][1]} pixels that an "
+                f"image of {image[0]}×{image[1]} has left there, and {key}.padding=valid adds none."
+            )
+        sizes.append((height, width))
+    return sizes
+
+
+def _transposed(
+    filters: int, activation: str, one: dict[str, Any], before: tuple[int, int], after: tuple[int, int]
+) -> list[Any]:
+    """A transposed convolution from one size to another; `same` ones give multiples of the stride, and are cropped."""
+    if one["padding"] == "same":
+        convolution = layers.Conv2DTranspose(filters, activation=activation, **one)
+        surplus = [(0, one["strides"] * b - a) for b, a in zip(before, after, strict=True)]
+        return [convolution] if surplus == [(0, 0), (0, 0)] else [convolution, layers.Cropping2D(surplus)]
+    missing = tuple(a - (b - 1) * one["strides"] - one["kernel_size"] for b, a in zip(before, after, strict=True))
+    return [layers.Conv2DTranspose(filters, activation=activation, output_padding=missing, **one)]
+
+
+def _require_image(shape: Sequence[int], key: str) -> None:
+    if len(shape) != 3:
+        raise ConfigError(
+            f"{key}=conv: needs data of shape (height, width, channels), these are of shape {tuple(shape)}; "
+            f"give images an axis of channels, or use {key}=mlp."
+        )

@@ -1,0 +1,31 @@
+"""The pictures of a trained model and of its training: PNG files of a paper's column or page width.
+
+Everything is drawn from NumPy arrays and pandas frames through Matplotlib's objects, so that it needs no
+display and may happen in a thread.
+"""
+
+from vi.pictures.curves import comparison, curves, focus, rate_distortion
+from vi.pictures.gradients import power_laws
+from vi.pictures.latent import MANIFOLD_SIZE, density, latent_space, latent_space_and_manifold, manifold, manifold_grid
+from vi.pictures.observed import modes, prior_samples, reconstructions, samples
+from vi.pictures.style import CLASSES, LOOKS
+
+__all__ = [
+    "CLASSES",
+    "LOOKS",
+    "MANIFOLD_SIZE",
+    "comparison",
+    "curves",
+    "density",
+    "focus",
+    "latent_space",
+    "latent_space_and_manifold",
+    "manifold",
+    "manifold_grid",
+    "modes",
+    "power_laws",
+    "prior_samples",
+    "rate_distortion",
+    "reconstructions",
+    "samples",
+]

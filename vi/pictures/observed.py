@@ -1,0 +1,119 @@
+"""Pictures of data, and of what the model makes of them and by itself."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from vi.pictures.style import BLUE, COLUMN, ORANGE, PAGE, integer_axis, open_figure, strip, tile_images
+
+
+def reconstructions(path: Path, x: np.ndarray, reconstruction: np.ndarray) -> None:
+    """Draws data and their reconstructions, both `[n, *event]`: the first ten if there are more.
+
+    Images `[h, w, c]` are drawn in two rows, other events as lines over their features, a panel each.
+    """
+    x, reconstruction = x[:10], reconstruction[:10]
+    n = len(x)
+    if x.ndim == 4:
+        tile = PAGE / 11
+        with open_figure(path, tile * (n + 1), 2 * tile * x.shape[1] / x.shape[2]) as figure:
+            axes = figure.add_subplot()
+            tile_images(axes, np.concatenate([x, reconstruction]), columns=n, gaps=True)
+            strip(axes)
+            axes.set_yticks([1, 0], labels=["data", "reconstruction"])
+        return
+    columns = min(n, 5)
+    rows = math.ceil(n / columns)
+    x, reconstruction = x.reshape(n, -1), reconstruction.reshape(n, -1)
+    feature = np.arange(1, x.shape[1] + 1)
+    size = 3 if len(feature) <= 30 else 0
+    with open_figure(path, max(COLUMN, PAGE * columns / 5), 0.5 + 1.3 * rows) as figure:
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
+        for i, axes in enumerate(panels[:n]):
+            lines = axes.plot(feature, x[i], "-o", color=BLUE, markersize=size, linewidth=1)
+            lines += axes.plot(feature, reconstruction[i], "--x", color=ORANGE, markersize=size, linewidth=1)
+            integer_axis(axes, feature, ticks=5)
+            axes.tick_params(labelbottom=i + columns >= n)
+        for axes in panels[n:]:
+            axes.remove()
+        figure.supxlabel("feature")
+        figure.supylabel("value")
+        figure.legend(lines, ["data", "reconstruction"], loc="outside upper center", ncols=2)
+
+
+def prior_samples(path: Path, x: np.ndarray) -> None:
+    """Draws samples `[n, *event]` of the model.
+
+    Images `[h, w, c]` are drawn in the largest square that n fills, other events as quantiles by feature.
+    """
+    if x.ndim == 4:
+        side = math.isqrt(len(x))
+        with open_figure(path, COLUMN, COLUMN * x.shape[1] / x.shape[2]) as figure:
+            axes = figure.add_subplot()
+            tile_images(axes, x[: side**2], columns=side, gaps=True)
+            strip(axes)
+        return
+    quantiles = np.quantile(x.reshape(len(x), -1), [0.05, 0.25, 0.5, 0.75, 0.95], axis=0)
+    feature = np.arange(1, quantiles.shape[1] + 1)
+    edges = np.arange(len(feature) + 1) + 0.5
+    with open_figure(path, COLUMN, 2.4) as figure:
+        axes = figure.add_subplot(xlabel="feature", ylabel=f"value in {len(x)} samples")
+        axes.use_sticky_edges = False
+        axes.stairs(quantiles[4], edges, baseline=quantiles[0], fill=True, color="#B9D9EB", label="5–95%")
+        axes.stairs(quantiles[3], edges, baseline=quantiles[1], fill=True, color="#5AA5D0", label="25–75%")
+        axes.stairs(quantiles[2], edges, baseline=None, color="black", linewidth=1, label="median")
+        integer_axis(axes, feature, ticks=12)
+        figure.legend(loc="outside upper center", ncols=3)
+
+
+def samples(path: Path, x: np.ndarray, reconstructions: np.ndarray) -> None:
+    """Draws one datum `[*event]` and its reconstructions E[x|z] `[n, *event]` from n draws of z ~ q(z|x).
+
+    Images are drawn beside a square of their reconstructions, other events as lines over their features.
+    """
+    n = len(reconstructions)
+    name = rf"E[x|z] of {n} draws of $z \sim q(z|x)$"
+    if x.ndim == 3:
+        side = math.isqrt(n)
+        with open_figure(path, COLUMN, 0.87 * COLUMN * x.shape[0] / x.shape[1]) as figure:
+            left, right = figure.subplots(1, 2, width_ratios=[1, side])
+            images = np.concatenate([x[None], reconstructions[: side**2]])
+            tile_images(left, images[:1], columns=1, like=images)
+            tile_images(right, images[1:], columns=side, gaps=True, like=images)
+            left.set_anchor("N")
+            right.set_anchor("N")
+            left.set_title("$x$")
+            right.set_title(name)
+            strip(left)
+            strip(right)
+        return
+    feature = np.arange(1, x.size + 1)
+    marker = 3 if x.size <= 30 else 0
+    with open_figure(path, COLUMN, 2.4) as figure:
+        axes = figure.add_subplot(xlabel="feature", ylabel="value")
+        lines = reconstructions.reshape(n, -1).T
+        drawn = axes.plot(feature, lines, "-x", color=ORANGE, markersize=marker, linewidth=0.6, alpha=0.5)[:1]
+        drawn += axes.plot(feature, x.ravel(), "-o", color=BLUE, markersize=marker, linewidth=1)
+        integer_axis(axes, feature, ticks=12)
+        figure.legend(drawn[::-1], ["$x$", name], loc="outside upper center", ncols=2)
+
+
+def modes(path: Path, x: np.ndarray, from_posterior: np.ndarray, from_prior: np.ndarray | None) -> None:
+    """Draws images, the modes of p(x|z) for z ~ q(z|x), each where its image is, and for z ~ p(z) if given.
+
+    Each is `[n, h, w, c]` and is drawn in the largest square that n fills.
+    """
+    panels = {"$x$": x, r"mode of $p(x|z)$, $z \sim q(z|x)$": from_posterior}
+    if from_prior is not None:
+        panels[r"mode of $p(x|z)$, $z \sim p(z)$"] = from_prior
+    side = math.isqrt(len(x))
+    width = PAGE * len(panels) / 3
+    with open_figure(path, width, PAGE / 3 * x.shape[1] / x.shape[2] + 0.1) as figure:
+        figure.set_layout_engine("constrained", wspace=0.06)
+        for axes, (title, images) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
+            tile_images(axes, images[: side**2], columns=side, gaps=True)
+            axes.set_title(title)
+            strip(axes)

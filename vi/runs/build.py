@@ -1,0 +1,120 @@
+"""From configs to objects: the one place that instantiates."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from vi.errors import ConfigError
+from vi.settings import schema
+from vi.settings.dotted import find
+from vi.settings.sentences import sentence
+
+if TYPE_CHECKING:
+    from vi.data.dataset import Dataset
+    from vi.estimators import Estimator
+    from vi.models.latent import LatentVariableModel
+from vi.settings.saved import Config
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """What a config describes, as objects."""
+
+    data: Dataset
+    model: LatentVariableModel
+    estimator: Estimator
+    optimizers: dict[str, Any]
+    beta: Any
+
+
+def build(config: Config) -> Parts:
+    """Data, model, estimator and optimizers. Fills in what only the data know: the event shape, `pseudo`."""
+    import keras
+
+    from vi.data.dataset import Dataset
+    from vi.estimators import Estimator
+
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(config["seed"])
+    data = instantiate("data", config["data"], Dataset)
+    config["model"]["event_shape"] = list(data.event_shape)
+    model = build_model(config, data.event_shape)
+    if model.likelihood.support == "binary":
+        data.require_unit_interval(f"as likelihood {type(model.likelihood).__name__} needs")
+    config["pseudo"] = model.likelihood.support == "binary" and not data.binary
+    if config["model"]["output_bias"] == "data_mean":
+        from vi.networks.output_bias import set_output_bias
+
+        set_output_bias(model.decoder, model.likelihood.initial_output, data.mean)
+    estimator = instantiate("estimator", config["estimator"], Estimator)
+    estimator.build(data.event_shape, config["model"]["latent_dim"])
+    beta = config["trainer"]["beta"]
+    if isinstance(beta, Mapping):
+        beta = instantiate("trainer.beta", beta, keras.optimizers.schedules.LearningRateSchedule)
+    return Parts(data, model, estimator, build_optimizers(config["optimizer"]), beta)
+
+
+def build_model(config: Config, event_shape: tuple[int, ...]) -> LatentVariableModel:
+    """The model of a config, with initial weights."""
+    import keras
+
+    from vi.likelihoods.base import Likelihood
+    from vi.models.latent import LatentVariableModel
+    from vi.posteriors import Posterior
+    from vi.priors.base import Prior
+
+    latent = {"latent_dim": config["model"]["latent_dim"]}
+    likelihood = instantiate("likelihood", config["likelihood"], Likelihood, event_shape=event_shape)
+    outputs = likelihood.outputs(event_shape)
+    return LatentVariableModel(
+        encoder=instantiate("encoder", config["encoder"], keras.Layer, event_shape=event_shape),
+        posterior=instantiate("posterior", config["posterior"], Posterior, **latent),
+        decoder=instantiate("decoder", config["decoder"], keras.Layer, outputs=outputs, **latent),
+        likelihood=likelihood,
+        prior=instantiate("prior", config["prior"], Prior, **latent),
+    )
+
+
+def build_optimizers(settings: Config) -> dict[str, Any]:
+    """An optimizer for each parameter group: the common settings, overlaid by the group's own."""
+    import keras
+
+    def settings_of(group: str) -> Config:
+        common = {name: value for name, value in settings.items() if name not in schema.GROUPS}
+        merged = {**common, **(settings.get(group) or {})}
+        if isinstance(rate := merged.get("learning_rate"), int):
+            merged["learning_rate"] = float(rate)  # Keras takes no whole number
+        return merged
+
+    return {
+        group: instantiate(f"optimizer.{group}", settings_of(group), keras.optimizers.Optimizer)
+        for group in schema.GROUPS
+    }
+
+
+def instantiate(key: str, settings: Mapping[str, Any], kind: type, **arguments: Any) -> Any:
+    """Calls the `_target_` of `settings`, which must give a `kind`; the current directory is importable.
+
+    Raises:
+        ConfigError: there is no such target, the call failed, or it gave something else.
+    """
+    import hydra
+
+    target = settings["_target_"]
+    for name, value in {key: settings, **{f"{key}.{name}": value for name, value in settings.items()}}.items():
+        if isinstance(value, Mapping) and "_target_" in value:
+            find(f"{name}._target_={value['_target_']}", str(value["_target_"]))
+    try:
+        component = hydra.utils.instantiate(settings, **arguments, _convert_="all")
+    except hydra.errors.InstantiationException as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, ConfigError):
+            raise cause from None
+        raise ConfigError(f"{key}._target_={target}: {type(cause).__name__}: {sentence(cause)}") from error
+    if not isinstance(component, kind):
+        found = type(component).__name__
+        home = ".".join(kind.__module__.split(".")[:2]) if kind.__module__.startswith("vi.") else kind.__module__
+        raise ConfigError(f"{key}._target_={target}: gives a {found}, but must give a {home}.{kind.__name__}.")
+    return component

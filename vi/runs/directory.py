@@ -1,0 +1,87 @@
+"""The directory of a run: who holds it, and what its summary says."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vi.errors import ConfigError
+from vi.files import write
+
+
+@contextlib.contextmanager
+def lock(directory: Path) -> Iterator[None]:
+    """Holds the directory for this process. The kernel lets go of it however the process ends.
+
+    Raises:
+        ConfigError: another process holds it.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        if not _take(descriptor):
+            time.sleep(0.1)  # for the moment in which `in_use` looks
+            if not _take(descriptor):
+                raise ConfigError(f"{directory}: another process is at work in it; wait until it has ended.")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def in_use(directory: Path) -> bool:
+    """Whether a process holds the directory."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        return not _take(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_summary(directory: Path) -> dict[str, Any]:
+    """What summary.json says; nothing where there is none.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    file = Path(directory) / "summary.json"
+    try:
+        summary = json.loads(file.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file}: cannot be read: {' '.join(str(error).split())}.") from None
+    if not isinstance(summary, dict):
+        raise ConfigError(f"{file}: is not the summary of a run.")
+    return summary
+
+
+def newest_jobs(sweep: Path) -> list[Path]:
+    """The folder of each job of a sweep, the last one where it was run again, in the order of their numbers."""
+    newest: dict[int, tuple[int, Path]] = {}
+    for folder in sweep.iterdir():
+        if folder.is_dir() and (found := re.fullmatch(r"(\d+)(?:_retry_(\d+))?", folder.name)):
+            number, again = int(found[1]), int(found[2] or 0)
+            newest[number] = max(newest.get(number, (-1, folder)), (again, folder))
+    return [newest[number][1] for number in sorted(newest)]
+
+
+def mark_failed(directory: Path, error: str, overrides: list[str]) -> None:
+    """Says in summary.json that a job has failed, where it has failed before it became a run."""
+    if directory.is_dir() and not (directory / "summary.json").exists():
+        write(directory / "summary.json", json.dumps({"status": "failed", "error": error, "overrides": overrides}))
+
+
+def _take(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system that knows no locks
+        return True
+    return True

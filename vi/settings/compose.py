@@ -1,0 +1,109 @@
+"""From overrides to a composed and checked config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vi.errors import ConfigError
+from vi.settings import schema
+from vi.settings.sentences import sentence
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+from vi.settings.overrides import composable, parse
+from vi.settings.saved import Config, plain
+
+
+def conf_directory() -> Path:
+    """The directory of the configs: `conf/` of the checkout, or of the installed package."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | None]]:
+    """The config that `vi-train` with these overrides would run, and the choice of each group.
+
+    Raises:
+        ConfigError: an override is wrong.
+    """
+    composed = _compose("train", overrides, composable)
+    choices = choices_of(composed.hydra)
+    del composed["hydra"]
+    return composed, choices
+
+
+def compose_request(command: str, overrides: Sequence[str] = ()) -> Config:
+    """What a command, "evaluate" or "diagnose", with these overrides is asked for.
+
+    Raises:
+        ConfigError: an override is wrong.
+    """
+
+    def known(overrides: Sequence[str]) -> list[str]:
+        for override in parse(overrides):
+            key = override.key_or_group
+            if key not in rules:
+                raise ConfigError(f"{key}: there is no such key{schema.suggestion(key, list(rules))}")
+            if override.is_sweep_override():
+                raise ConfigError(f"{override.input_line}: holds several values; a list needs brackets.")
+        return list(overrides)
+
+    rules = schema.REQUESTS[command]
+    composed = _compose(command, overrides, known)
+    del composed["hydra"]
+    asked = plain(composed)
+    schema.check_request(command, asked)
+    return asked
+
+
+def estimators_of(names: Sequence[str]) -> dict[str, Config]:
+    """The settings of estimators by name: a choice of the group, or the dotted path of a class of one's own.
+
+    Raises:
+        ConfigError: there is no such choice.
+    """
+    from omegaconf import OmegaConf
+
+    folder, found = conf_directory() / "estimator", {}
+    choices = sorted(file.stem for file in folder.glob("*.yaml") if file.stem != "custom")
+    for name in names:
+        if name not in choices and not schema.TARGET.test(name):
+            end = f"{schema.suggestion(name, choices)} Allowed: {', '.join(choices)}, or a dotted path."
+            raise ConfigError(f"estimators=[{name}]: there is no such choice{end}")
+        found[name] = dict(OmegaConf.load(folder / f"{name}.yaml")) if name in choices else {"_target_": name}
+    return found
+
+
+def _compose(name: str, overrides: Sequence[str], prepare: Callable[[Sequence[str]], list[str]]) -> DictConfig:
+    """The config of this name, open to changes, with overrides as `prepare` has them."""
+    import hydra
+    from omegaconf import OmegaConf
+
+    try:
+        with hydra.initialize_config_dir(str(conf_directory()), version_base="1.3", job_name=name):
+            composed = hydra.compose(name, prepare(overrides), return_hydra_config=True)
+    except (hydra.errors.HydraException, ValueError) as error:
+        raise ConfigError(sentence(error)) from None
+    OmegaConf.set_struct(composed, False)
+    return composed
+
+
+def choices_of(hydra: Any) -> dict[str, str | None]:
+    """The choice of each group of ours, from Hydra's own part of a config."""
+    return {group: choice for group, choice in hydra.runtime.choices.items() if group.split("/")[0] != "hydra"}
+
+
+def resolve(config: DictConfig, choices: Mapping[str, str | None]) -> Config:
+    """The config as plain values, every interpolation resolved and every value checked.
+
+    Raises:
+        ConfigError: a value is not allowed, or an interpolation leads nowhere.
+    """
+    resolved = plain(config)
+    resolved["choices"] = dict(choices)
+    schema.check(resolved)
+    return {key: value for key, value in resolved.items() if key not in schema.COMMANDS}

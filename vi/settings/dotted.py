@@ -1,0 +1,50 @@
+"""Classes and functions by their dotted paths."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from vi.errors import ConfigError
+from vi.settings.schema import suggestion
+from vi.settings.sentences import sentence
+
+
+def find(what: str, target: str) -> Callable[..., Any]:
+    """The class or function of a dotted path; the current directory is importable.
+
+    Raises:
+        ConfigError: there is none; the sentence begins with `what`.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    path, *names = target.split(".")
+    try:
+        found = importlib.import_module(path)
+        for name in names:
+            if not hasattr(found, name) and not _is_module(f"{path}.{name}"):
+                raise ConfigError(f"{what}: {path} has no {name}{suggestion(name, dir(found))}")
+            path, found = f"{path}.{name}", getattr(found, name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{what}: there is no module {error.name}.") from error
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{what}: {type(error).__name__} in {path}: {sentence(error)}") from error
+    if not callable(found):
+        raise ConfigError(f"{what}: must be a class or function, but is of type {type(found).__name__}.")
+    return found
+
+
+def _is_module(path: str) -> bool:
+    """Whether there is such a module, which then has been imported."""
+    try:
+        importlib.import_module(path)
+    except ModuleNotFoundError as error:
+        if not path.startswith(str(error.name)):
+            raise  # it is there, and imports what is not
+        return False
+    return True

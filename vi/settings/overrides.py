@@ -1,0 +1,125 @@
+"""What is typed: overrides of a new run, of a resumed one, and arguments of `vi-check`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vi.errors import ConfigError
+from vi.settings import schema
+from vi.settings.sentences import sentence
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+from vi.settings.saved import Config, plain, read
+
+
+def composable(overrides: Sequence[str]) -> list[str]:
+    """What Hydra is to compose: all overrides; beside `resume=RUN_DIR`, only what concerns Hydra itself and the logger.
+
+    Raises:
+        ConfigError: the choice of a group is no name; or the directory holds no run, or another one was typed.
+    """
+    parsed = parse(overrides)
+    typed = {o.key_or_group: None if o.is_delete() or o.is_sweep_override() else o.value() for o in parsed}
+    for group in ("", *schema.COMPONENTS, *schema.CHOSEN):
+        if not isinstance(typed.get(group), str | list | None):
+            raise ConfigError(
+                f"{group}={schema.show(typed[group])}: must be GROUP=CHOICE, a name; vi-train --help shows all."
+            )
+    if typed.get("resume") is None:
+        return list(overrides)
+    if "hydra.run.dir" in typed:
+        raise ConfigError(
+            f"hydra.run.dir={typed['hydra.run.dir']}: a run that is resumed goes on in its own directory; leave it out."
+        )
+    read(Path(str(typed["resume"])), "resume")
+    return [
+        text
+        for text, override in zip(overrides, parsed, strict=True)
+        if schema.is_of(override.key_or_group.split("/")[0], ("hydra", "resume", "logger", "sweep"))
+    ]
+
+
+def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig) -> Config:
+    """The config of a run that is gone on with: its own, with what was typed beside `resume` where that may change.
+
+    Args:
+        run_dir: the directory of the run.
+        typed: the overrides.
+        composed: what Hydra has made of those that are `composable`.
+
+    Raises:
+        ConfigError: the directory holds no run, or something was typed that differs from it.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    config = read(run_dir, "resume")
+    choices = config.get("choices") or {}
+    changed: Any = OmegaConf.create(config)
+    for override in parse(typed):
+        key = override.key_or_group
+        if schema.is_of(key.split("/")[0], ("hydra", *schema.COMMANDS)):
+            continue
+        if override.is_delete():
+            raise ConfigError(f"~{key}: nothing can be taken out of a run that is resumed.")
+        if key == "logger" or (schema.is_of(key, ("logger",)) and changed.logger.wandb is None):
+            changed.logger = composed.logger
+        elif key in (*schema.COMPONENTS, *schema.CHOSEN, *choices):
+            _require_same(run_dir, key, override.value(), choices.get(key))
+        else:
+            OmegaConf.update(changed, key, override.value(), force_add=True)
+    try:
+        new: Any = OmegaConf.to_container(changed, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(sentence(error)) from None
+    schema.check(new)
+    _require_same_leaves(run_dir, config, new)
+    return new
+
+
+def require_same(run_dir: Path, composed: DictConfig) -> None:
+    """Raises ConfigError unless the run that a directory holds is of this config, but for what may change."""
+    from omegaconf import OmegaConf
+
+    keys = [str(key) for key in composed if key not in ("hydra", *schema.COMMANDS)]
+    _require_same_leaves(run_dir, read(run_dir), plain(OmegaConf.masked_copy(composed, keys)))
+
+
+def _require_same_leaves(run_dir: Path, config: Config, new: Config) -> None:
+    kept, asked = dict(schema.leaves(config)), dict(schema.leaves(new))
+    for key in {**asked, **kept}:
+        if not schema.is_of(key, (*schema.MAY_CHANGE, *schema.FILLED_IN, "choices")):
+            _require_same(run_dir, key, asked.get(key), kept.get(key))
+
+
+def _require_same(run_dir: Path, key: str, asked: Any, kept: Any) -> None:
+    if asked != kept:
+        *others, last = schema.MAY_CHANGE
+        raise ConfigError(
+            f"{key}={schema.show(asked)}: the run in {run_dir} has {key}={schema.show(kept)}; only "
+            f"{', '.join(others)} and {last} may change when it is resumed."
+        )
+
+
+def parse(overrides: Sequence[str]) -> list[Any]:
+    """Overrides as Hydra reads them."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create().parse_overrides(list(overrides))
+
+
+def arguments(overrides: Sequence[str]) -> dict[str, Any]:
+    """The values of KEY=VALUE, read as overrides are; ConfigError where one cannot be read, or holds several values."""
+    from hydra.errors import HydraException
+
+    try:
+        parsed = parse(overrides)
+    except HydraException as error:
+        raise ConfigError(sentence(error)) from None
+    if wrong := [o.input_line for o in parsed if o.is_sweep_override() or o.is_delete()]:
+        raise ConfigError(f"{wrong[0]}: must be KEY=VALUE, with one value.")
+    return {override.key_or_group: override.value() for override in parsed}

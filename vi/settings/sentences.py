@@ -1,0 +1,70 @@
+"""What Hydra, OmegaConf and Python say of a mistake, as one sentence: the key, the value and what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from vi.settings import schema
+
+NO_SUCH_KEY = r"Could not override '([^']+)'|Override (\S+)=\S* looks like a config group"
+SAID = {
+    r"Could not delete (?:from config. )?'([^']+)'(?:\.| does not exist)": "~{0}: there is nothing to take out.",
+    r"The value of '([^']+)' is (.*) and not (.*)\.$": "~{0}={2}: {0} is {1}; ~{0} takes it out whatever it is.",
+    r"An item is already at '([^']+)'": "+{0}: there is such a key already; leave out the +.",
+    r"Multiple values for ([^ ]+)\. To|^(\S+) appears more than once": "+{0}: it is chosen already; leave out the +.",
+    r"(?:Ambiguous value for argument|Sweep parameters) '([^']+)'": "{0}: holds several values; add -m to run one job "
+    "for each, or brackets to give a list.",
+    r"Additional config directory '([^']+)' not found": "--config-dir={0}: there is no such directory.",
+    r"Cannot find primary config '([^']+)'": "--config-name={0}: there is no such config; leave it out.",
+    r"Primary config .*?'([^']+)'": "--config-path: there is none in {0}; leave it out, --config-dir adds to ours.",
+    r"Interpolation key '([^']+)' not found full_key: hydra": "${{{0}}}: there is no key {0}.",
+    r"Interpolation key '([^']+)' not found full_key: (\S+)": "{1}=${{{0}}}: there is no key {0}.",
+    r"ConfigError raised while resolving interpolation: (.*?) full_key: ": "{0}",
+    r"(?:\w+ raised while resolving interpolation: )?\"?(.*?)\"?\.? full_key: (\S+)": "{1}: {0}.",
+}
+"""What Hydra and OmegaConf say, and what is said instead."""
+EXTRAS = {"hydra/launcher=joblib": "joblib", "hydra/sweeper=optuna": "optuna"}
+
+
+def sentence(error: BaseException) -> str:
+    """An exception on one line; for Hydra's, the key or choice that is wrong and what is allowed."""
+    text = " ".join(str(error).split())
+    if override := getattr(error, "override", None):
+        wrong = "cannot be read; close its brackets, and" if "=" in override else "is not of the form KEY=VALUE;"
+        return f"{override}: {wrong} quote a value with spaces, commas or braces."
+    if "/" in (missing := getattr(error, "missing_cfg_file", None) or ""):
+        return _no_such_choice(missing, getattr(error, "options", None) or ())
+    if found := re.search(NO_SUCH_KEY, text):
+        key, known = found[1] or found[2], [*schema.RULES, *schema.COMPONENTS, *schema.CHOSEN]
+        component, _, argument = key.partition(".")
+        if argument and component in schema.COMPONENTS:
+            close = schema.suggestion(key, [each for each in known if each.startswith(f"{component}.")])
+            close = "" if key in known or close == "." else close
+            plus = f"{' An' if close else '; an'} argument of a class of your own takes a plus, +{key}=VALUE."
+            return f"{key}: the chosen {component} has no such key{close}{plus}"
+        return f"{key}: there is no such key{schema.suggestion(key, known)}"
+    if found := re.search(r"Error merging override (.*)", text):
+        return f"{found[1]}: {str(error.__cause__).splitlines()[0].rstrip('.')}."
+    for pattern, said in SAID.items():
+        if found := re.search(pattern, text):
+            return said.format(*(group for group in found.groups() if group is not None))
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{error.filename}: must be a directory, but a file is in its way."
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}."
+    return text
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an exception that says what is wrong, which Keras has below another, in bold."""
+    lines = re.sub(r"\x1b\[\d+m", "", str(error)).splitlines()
+    return next((line for line in lines if line and not line.startswith("Exception encountered when calling")), "")
+
+
+def _no_such_choice(file: str, options: Sequence[str]) -> str:
+    group, choice = file.rsplit("/", 1)
+    if extra := EXTRAS.get(f"{group}={choice}"):
+        return f"{group}={choice}: is not installed; pip install 'vi[{extra}]' adds it."
+    allowed = f" Allowed: {', '.join(options)}." if options else ""
+    return f"{group}={choice}: there is no such choice{schema.suggestion(choice, options)}{allowed}"

@@ -1,0 +1,166 @@
+"""Checkpoints: written whole or not at all, the last two and the best."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import tensorflow as tf
+
+from vi.errors import ConfigError, RunError, reason
+
+log = logging.getLogger(__name__)
+
+
+KEPT = 2
+
+
+Which = Literal["best", "last"]
+
+
+Variables = Mapping[str, Sequence[Any]]
+
+
+class Checkpoints:
+    """The checkpoints of a run: folders below `directory`, named by their step.
+
+    The last two are kept, and those that their states name as the best: so if the last one is damaged, the one
+    before it and the best until then are still there.
+
+    Args:
+        directory: made when the first one is written.
+        variables: what they hold: lists of variables by name.
+    """
+
+    def __init__(self, directory: Path, variables: Variables):
+        self.directory = Path(directory)
+        self.variables = variables
+
+    def save(self, step: int, state: Mapping[str, Any]) -> None:
+        """Writes the variables and `state`, whose `best_step` names the best, and removes what is not kept.
+
+        Raises:
+            RunError: they cannot be written; those that were written before are whole.
+        """
+        target = self._folder(step)
+        partial, replaced = (target.with_name(f".{target.name}.{what}partial") for what in ("", "replaced."))
+        for rest in self.directory.glob(".*.partial"):  # of a killed process
+            shutil.rmtree(rest)
+        last = next(self._newest_first(), None)
+        try:
+            partial.mkdir(parents=True)
+            write(partial, self.variables)
+            (partial / "state.json").write_text(json.dumps(dict(state), indent=1))
+            if target.exists():  # a run that was interrupted at the step of an evaluation evaluates when it goes on
+                target.rename(replaced)
+            partial.rename(target)
+            shutil.rmtree(replaced, ignore_errors=True)
+        except (OSError, tf.errors.OpError) as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            good = "no checkpoint was written before" if last is None else f"the last good one is {last.name}"
+            raise RunError(
+                f"{self.directory}: the checkpoint of step {step} could not be written ({reason(error)}); {good}."
+            ) from error
+        kept = list(self._newest_first())[:KEPT]
+        best = {_state(folder, "best_step") for folder in kept}
+        for folder in self._newest_first():
+            if folder not in kept and _step(folder) not in best:
+                shutil.rmtree(folder)
+
+    def restore(self, which: Which) -> dict[str, Any]:
+        """Reads the variables from the last checkpoint or the best; returns its state.
+
+        A damaged checkpoint is passed over for the one before it, with a warning.
+
+        Raises:
+            ConfigError: there is none that can be read, it does not fit, or `which` is neither.
+        """
+        if which not in ("best", "last"):
+            raise ConfigError(f"checkpoint={which}: must be best or last.")
+        folders = [
+            folder if which == "last" else self._folder(best)
+            for folder in self._newest_first()
+            if (best := _state(folder, "best_step")) is not None or which == "last"
+        ]
+        for folder in dict.fromkeys(folders):
+            try:
+                state = json.loads((folder / "state.json").read_text())
+                read(folder, self.variables)
+            except (OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
+                log.warning("The checkpoint %s is damaged (%s); the one before it is read.", folder, reason(error))
+            else:
+                return state
+        raise ConfigError(f"{self.directory}: holds no {which} checkpoint that can be read.")
+
+    def forget_after(self, step: int) -> None:
+        """Removes the checkpoints of later steps."""
+        for folder in self._newest_first():
+            if _step(folder) > step:
+                shutil.rmtree(folder)
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return any(self._newest_first())
+
+    def _folder(self, step: int) -> Path:
+        return self.directory / f"step_{step:09d}"
+
+    def _newest_first(self) -> Iterator[Path]:
+        return iter(sorted(self.directory.glob("step_*"), reverse=True))
+
+
+def write(folder: Path, variables: Variables) -> None:
+    """Writes the variables below a folder."""
+    tf.train.Checkpoint(**{name: [_value(v) for v in group] for name, group in variables.items()}).write(
+        str(folder / "variables")
+    )
+
+
+def read(folder: Path, variables: Variables) -> None:
+    """Gives the variables the values that `write` has kept; a folder may hold other lists beside them.
+
+    Raises:
+        ConfigError: their number or their shapes differ.
+        OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError: the files are missing or damaged.
+    """
+    reader = tf.train.load_checkpoint(str(folder / "variables"))
+    shapes = reader.get_variable_to_shape_map()
+    for name, group in variables.items():
+        keys = [f"{name}/{i}/.ATTRIBUTES/VARIABLE_VALUE" for i in range(len(group))]
+        kept = [key for key in shapes if key.startswith(f"{name}/")]
+        if len(kept) != len(keys):
+            raise ConfigError(f"{folder}: holds {len(kept)} variables of {name}, not {len(keys)} as are needed here.")
+        for key, variable in zip(keys, group, strict=True):
+            if tuple(shapes[key]) != tuple(variable.shape):
+                raise ConfigError(
+                    f"{folder}: a variable of {name} ({getattr(variable, 'path', variable.name)}) has shape "
+                    f"{tuple(shapes[key])} there, and {tuple(variable.shape)} here."
+                )
+    reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")  # the end of the file, so that it is known to be whole
+    values = {
+        (name, i): reader.get_tensor(f"{name}/{i}/.ATTRIBUTES/VARIABLE_VALUE")
+        for name, group in variables.items()
+        for i in range(len(group))
+    }
+    for (name, i), value in values.items():  # once all have been read, so that a damaged file changes nothing
+        variables[name][i].assign(value)
+
+
+def _value(variable: Any) -> Any:
+    return variable.value if isinstance(variable, keras.Variable) else variable
+
+
+def _step(folder: Path) -> int:
+    return int(folder.name.removeprefix("step_"))
+
+
+def _state(folder: Path, key: str) -> Any:
+    try:
+        return json.loads((folder / "state.json").read_text())[key]
+    except (OSError, ValueError, KeyError):
+        return None

@@ -1,0 +1,23 @@
+"""What a training runs on: GPUs, where there are any, and whether XLA compiles."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import tensorflow as tf
+
+
+def set_up_devices() -> None:
+    """Lets GPUs, where there are any, take memory as it is needed; before anything is placed on them."""
+    with contextlib.suppress(RuntimeError):  # a run before this one has set them up
+        for gpu in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
+def wants_xla(model: Any, config: dict) -> bool:
+    """Whether XLA compiles, as trainer.jit says; auto is what is faster: on CPUs not if there are convolutions."""
+    if (jit := config["trainer"]["jit"]) != "auto":
+        return jit
+    convolutional = any(len(v.shape) > 3 for v in model.variables)
+    return bool(tf.config.list_physical_devices("GPU")) or not convolutional

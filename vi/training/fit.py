@@ -1,0 +1,256 @@
+"""A whole training: compiled calls until the next evaluation, a row of metrics, a checkpoint, and so on."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from vi.errors import Interrupted, RunError
+from vi.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+
+ADVICE = "A smaller optimizer.learning_rate or optimizer.global_clipnorm=1 often helps."
+
+
+class NotFinite(RunError):
+    """The trainer's next step, or a metric that was found before it, is not finite.
+
+    Args:
+        what: the sentence so far.
+        saved: the step of the last good checkpoint, if there is one.
+    """
+
+    def __init__(self, what: str, saved: int | None):
+        super().__init__(f"{what}; {last_good(saved)}. {ADVICE}")
+        self.what, self.saved = what, saved
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands; saved with every checkpoint.
+
+    Attributes:
+        step: the steps done.
+        total: the steps to do.
+        epoch: step · B / N.
+        seconds: wall time, with compiling and evaluation.
+        training_seconds: of compiled calls, but for the first, which compiles.
+        training_examples: seen in that time.
+        bound: the mean of the estimator's bound over the steps since the last evaluation.
+        best: the best value of the monitored metric, and `best_step` its step; None before the first evaluation.
+        stale: evaluations since the best.
+        skipped: the steps that were not taken, since they were not finite.
+        evaluated: the step of the last evaluation, and `row` what it gave, a row of metrics.csv.
+    """
+
+    step: int = 0
+    total: int = 0
+    epoch: float = 0.0
+    seconds: float = 0.0
+    training_seconds: float = 0.0
+    training_examples: int = 0
+    bound: float = math.nan
+    best: float | None = None
+    best_step: int | None = None
+    stale: int = 0
+    skipped: int = 0
+    evaluated: int = 0
+    row: dict[str, float | None] = dataclasses.field(default_factory=dict)
+
+    @property
+    def examples_per_second(self) -> float | None:
+        """Training data a second, compiling and evaluation left out; None before the second call."""
+        return self.training_examples / self.training_seconds if self.training_seconds else None
+
+
+def fit(
+    trainer: Trainer,
+    validate: Callable[[], dict[str, float]],
+    checkpoints: Any,
+    loggers: Sequence[Any],
+    *,
+    epochs: float,
+    evaluate_every: float = 1.0,
+    monitor: str = "validation/iw_bound",
+    patience: int | None = None,
+    steps_per_call: int | Literal["auto"] = "auto",
+    nonfinite: Literal["stop", "skip"] = "stop",
+    progress: Progress | None = None,
+    check: Callable[[], None] = lambda: None,
+    diagnose: Callable[[bool], dict[str, float | None]] | None = None,
+    diagnose_every: float | None = None,
+) -> Progress:
+    """Trains for so many epochs, or until `monitor` has not improved for `patience` evaluations.
+
+    Args:
+        trainer: at the step where to begin.
+        validate: returns the validation metrics.
+        checkpoints: `Checkpoints`, written at every evaluation.
+        loggers: each has `progress(progress)`, called about once a second, and `log(row)`, at each evaluation.
+        epochs: how often each datum is seen.
+        evaluate_every: epochs between evaluations; the end is always evaluated.
+        monitor: the metric that the best checkpoint and early stopping go by; bounds are maximized,
+            everything else is minimized. Where it cannot be computed, `validation/nll`.
+        patience: None never stops early.
+        steps_per_call: train steps for each compiled call; "auto" makes a call last about a second.
+        nonfinite: what becomes of a step whose loss or gradients are not finite: "stop" raises, and "skip" leaves
+            it out, so that it changes no parameter.
+        progress: where to begin, as restored with the trainer; it is brought forward in place.
+        check: called between compiled calls, by `validate` and by `diagnose`; raises Interrupted to end the
+            training, which is then saved.
+        diagnose: returns further metrics, which are None where it is told that they are not due: they are at the
+            first evaluation after each `diagnose_every` epochs.
+        diagnose_every: epochs.
+
+    Raises:
+        Interrupted: by `check`.
+        NotFinite: the next step is not finite.
+        RunError: out of memory, a metric is not finite, or a checkpoint cannot be written.
+    """
+    progress = Progress() if progress is None else progress
+    progress.total = steps_of(epochs, trainer)
+    began = time.perf_counter() - progress.seconds
+    _warn_of_unfinished_schedule(trainer, progress.total)
+    pace, saved = _Pace(steps_per_call), progress.step or None
+    try:
+        for target in _evaluation_steps(trainer, progress, evaluate_every):
+            if patience is not None and progress.stale >= patience:
+                _warn_of_unfinished_schedule(trainer, progress.step)
+                log.info("Stopped early: %s has not improved for %d evaluations.", monitor, patience)
+                break
+            while progress.step < target:
+                check()
+                if not _call(trainer, progress, pace, target):
+                    if nonfinite == "stop":
+                        raise NotFinite(f"step {progress.step} is not finite", saved)
+                    trainer.skip()
+                    progress.step += 1
+                    progress.skipped += 1
+                progress.epoch = progress.step * trainer.batch_size / trainer.size
+                progress.seconds = time.perf_counter() - began
+                for logger in loggers:
+                    logger.progress(progress)
+            validation, further = validate(), {}
+            if diagnose is not None and diagnose_every is not None:
+                further = diagnose(_is_due(trainer, progress, diagnose_every))
+            row = _row(trainer, progress, validation, saved) | further  # empties the sums: nothing may interrupt it
+            if nonfinite == "skip":
+                row["skipped_steps"] = progress.skipped
+            progress.seconds = row["seconds"] = time.perf_counter() - began
+            if row.get(monitor) is None:
+                log.warning("%s cannot be computed for this model; going by validation/nll instead.", monitor)
+                monitor = "validation/nll"
+            _update_best(progress, row, monitor)
+            progress.evaluated, progress.row = progress.step, row
+            checkpoints.save(progress.step, dataclasses.asdict(progress))
+            saved = progress.step
+            for logger in loggers:
+                logger.log(row)
+    except Interrupted:
+        if progress.step != saved:
+            checkpoints.save(progress.step, dataclasses.asdict(progress))
+        raise
+    return progress
+
+
+def last_good(saved: int | None) -> str:
+    """The end of a sentence: which checkpoint is good."""
+    return "no checkpoint was written" if saved is None else f"the last good checkpoint is of step {saved}"
+
+
+def steps_of(epochs: float, trainer: Trainer) -> int:
+    """The steps in which each datum is seen `epochs` times, rounded up."""
+    return math.ceil(epochs * trainer.size / trainer.batch_size - 1e-9)
+
+
+class _Pace:
+    """How many steps a compiled call takes: a given number, or so many that it lasts about a second."""
+
+    def __init__(self, steps: int | Literal["auto"]):
+        self.auto = steps == "auto"
+        self.steps = 1 if steps == "auto" else steps
+        self.compiled = False
+
+    def measure(self, progress: Progress, steps: int, examples: int, seconds: float) -> None:
+        """Counts a call; the first one compiles, and says nothing of the speed."""
+        if self.compiled:
+            progress.training_seconds += seconds
+            progress.training_examples += examples
+            if self.auto:
+                self.steps = max(1, min(10 * self.steps, round(steps / seconds)))
+        self.compiled = True
+
+
+def _call(trainer: Trainer, progress: Progress, pace: _Pace, target: int) -> bool:
+    """One compiled call, to `target` at most; returns whether it did not end at a step that is not finite."""
+    start = time.perf_counter()
+    finite = trainer.run(min(pace.steps, target - progress.step))
+    steps = int(trainer.step.numpy()) - progress.step
+    if finite:
+        pace.measure(progress, steps, steps * trainer.batch_size, time.perf_counter() - start)
+    progress.step += steps
+    progress.bound = trainer.mean_bound()
+    return finite
+
+
+def _evaluation_steps(trainer: Trainer, progress: Progress, every: float) -> Iterator[int]:
+    count = 1
+    while (step := steps_of(count * every, trainer)) < progress.total:
+        if step > progress.evaluated:
+            yield step
+        count += 1
+    if progress.total > progress.evaluated:
+        yield progress.total
+
+
+def _is_due(trainer: Trainer, progress: Progress, every: float) -> bool:
+    """Whether a multiple of `every` epochs has passed since the last evaluation."""
+    steps = every * trainer.size / trainer.batch_size
+    return int(progress.step / steps + 1e-9) > int(progress.evaluated / steps + 1e-9)
+
+
+def _row(
+    trainer: Trainer, progress: Progress, validation: dict[str, float], saved: int | None
+) -> dict[str, float | None]:
+    """A row of metrics.csv; what cannot be computed is None."""
+    averages = trainer.averages()
+    if not averages:
+        raise NotFinite(f"no step after step {progress.evaluated} is finite", saved)
+    row: dict[str, float | None] = {"step": progress.step, "epoch": progress.epoch, "seconds": 0.0}
+    for name in ("train/loss", "train/bound", "train/elbo", "train/nll", "train/kl"):
+        row[name] = averages.pop(name, None)
+    for name in ("validation/elbo", "validation/nll", "validation/kl", "validation/iw_bound"):
+        row[name] = validation.get(name)
+    row["beta"] = float(trainer.beta(progress.step))
+    row |= {f"learning_rate/{group}": trainer.learning_rate(group) for group in trainer.variables}
+    row |= averages
+    for name, value in row.items():
+        if value is not None and not math.isfinite(value):
+            raise NotFinite(f"{name} is not finite at step {progress.step}", saved)
+    return row
+
+
+def _update_best(progress: Progress, row: dict[str, float | None], monitor: str) -> None:
+    """Counts an evaluation towards the best."""
+    value = row[monitor]
+    assert value is not None
+    sign = 1 if monitor.endswith(("elbo", "bound")) else -1
+    if progress.best is None or sign * value > sign * progress.best:
+        progress.best, progress.best_step, progress.stale = value, progress.step, 0
+    else:
+        progress.stale += 1
+
+
+def _warn_of_unfinished_schedule(trainer: Trainer, total: int) -> None:
+    last, limit = float(trainer.beta(total - 1)), float(trainer.beta(2**30))
+    if not math.isclose(last, limit, rel_tol=1e-3, abs_tol=1e-6):
+        log.warning(
+            "The schedule of trainer.beta does not end within this run: beta is %.4g at the last step, %d, and "
+            "goes on to %.4g.", last, total - 1, limit,
+        )  # fmt: skip
