@@ -12,10 +12,12 @@ import vi.likelihoods
 import vi.posteriors
 import vi.priors
 from tests.support.imports import circles, graph, imports_of
+from tests.support.inventory import concrete
 from vi.settings.compose import conf_directory
 
 VI = Path(vi.__file__).parent
 FILES = graph("vi", "experiments")
+TESTS = graph("tests")
 GROUND = {"errors", "random", "ops", "files", "precision", "particles"}
 COMPONENTS = {"likelihoods", "priors", "posteriors", "estimators"}
 BELOW = {
@@ -70,6 +72,11 @@ def test_no_files_import_one_another():
     assert circles(FILES) == []
 
 
+def test_no_test_module_imports_another():
+    shared = {name for names in TESTS.values() for name in names}
+    assert [name for name in shared if ".test_" in name] == []
+
+
 def test_the_comparison_of_runs_needs_their_directories_alone():
     found = {name for module in FILES if room(module) == "compare" for name in FILES[module] if room(name) == "runs"}
     assert found <= {"vi.runs.directory"}
@@ -94,14 +101,6 @@ def test_modules_are_short():
     lines = sorted(len(path.read_text().splitlines()) for path in VI.rglob("*.py"))
     assert lines[-1] <= 400
     assert lines[len(lines) // 2] <= 150
-
-
-def concrete(base):
-    """The concrete subclasses of `base` that the library defines."""
-    classes = [base]
-    for each in classes:
-        classes += each.__subclasses__()
-    return {c for c in classes if not inspect.isabstract(c) and re.match(r"vi\.(?!testing)", c.__module__)}
 
 
 FAMILIES = [

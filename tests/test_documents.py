@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import vi
 from tests.support import models
-from tests.training.test_trainer import make_trainer
+from tests.support.training import make_trainer
 from vi import networks
 from vi.commands import check
 from vi.estimators import MonteCarloKL

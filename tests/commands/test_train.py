@@ -1,7 +1,6 @@
 """The command line in real processes: answers, exit codes, and what is left behind."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -10,17 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-COMMAND = [str(Path(sys.executable).with_name("vi-train"))]
+from tests.support.commands import COMMAND, run
+
 TINY = [
     *("trainer.epochs=2", "trainer.evaluate_every=1", "trainer.jit=false", "logger=none"),
     *("trainer.validation_samples=2", "trainer.validation_size=10"),
 ]
-
-
-def run(*arguments, cwd, command=COMMAND, **env):
-    environment = {**os.environ, **env}
-    environment.pop("VI_DATA_DIR", None)
-    return subprocess.run([*command, *arguments], cwd=cwd, capture_output=True, text=True, env=environment, timeout=300)
 
 
 def test_help_is_for_people_and_needs_no_tensorflow(tmp_path):

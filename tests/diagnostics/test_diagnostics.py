@@ -14,9 +14,9 @@ import tensorflow as tf
 import yaml
 
 import vi
-from tests.settings.test_config import TINY
 from tests.support import enumeration, models
-from tests.training.test_trainer import make_trainer
+from tests.support.runs import TINY
+from tests.support.training import make_trainer
 from vi.diagnostics.memory import peak_bytes
 from vi.diagnostics.moments import Sums
 from vi.diagnostics.noise import GradientNoise

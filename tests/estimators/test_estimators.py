@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 from tests.support import models
+from tests.support.extensions import ImplicitPosterior
+from tests.support.training import make_trainer
 from vi.data import Dataset
 from vi.errors import ConfigError
 from vi.estimators import IWAE, AnalyticKL, MonteCarloKL, Reconstruction
@@ -136,8 +138,6 @@ def test_a_pair_without_closed_form_is_one_sentence_that_names_it():
 
 
 def test_estimators_that_need_a_density_refuse_an_implicit_posterior():
-    from tests.training.test_contract import ImplicitPosterior
-
     particles = models.make_particles(models.linear_gaussian(ImplicitPosterior), Draws(models.S))
     for estimator in (AnalyticKL(models.S), MonteCarloKL(models.S), IWAE(models.S)):
         with pytest.raises(ConfigError, match="ImplicitPosterior"):
@@ -147,7 +147,6 @@ def test_estimators_that_need_a_density_refuse_an_implicit_posterior():
 @pytest.mark.parametrize("batch_size", [1, 4, 13])
 def test_the_exact_and_the_monte_carlo_kl_train_on_the_same_loss_at_any_batch_size(batch_size):
     """Whatever weighs the KL: β of the run, a weight of each datum's KL, a weight of each datum's loss."""
-    from tests.training.test_trainer import make_trainer
 
     rng = np.random.default_rng(0)
     weights = {name: rng.random(30).astype(np.float32) for name in ("weight_train", "kl_weight_train")}

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support import enumeration, models, reference
-from tests.training.test_trainer import make_trainer
+from tests.support.training import make_trainer
 from vi.errors import ConfigError
 from vi.estimators import IWAE, VIMCO, ReweightedWakeSleep, ScoreFunction
 from vi.particles import Noise, Particles

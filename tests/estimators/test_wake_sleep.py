@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 
 from tests.support import enumeration, models, reference
-from tests.training.test_contract import exact_posterior
 from vi.errors import ConfigError
 from vi.estimators import IWAE, ReweightedWakeSleep, WakeSleep
 
@@ -77,7 +76,7 @@ def test_with_many_samples_the_wake_phase_follows_the_divergence_from_the_true_p
 @pytest.mark.parametrize("phase", ["wake", "sleep", "both"])
 def test_at_the_true_posterior_the_bound_is_log_p_and_phi_stays_in_expectation(phase):
     model, x = models.linear_gaussian(), models.data()
-    exact_posterior(model)
+    models.make_posterior_exact(model)
     estimator = ReweightedWakeSleep(5, phase, dreams=2)
     exact = [models.oracle(model).log_marginal(each) for each in x]
     np.testing.assert_allclose(estimator.bound(models.make_particles(model, estimator.draws)), exact, rtol=1e-5)

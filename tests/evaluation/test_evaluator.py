@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support import models, reference
+from tests.support.extensions import ImplicitPosterior
 from vi import random
 from vi.data import Dataset
 from vi.evaluation.evaluator import Evaluator
@@ -175,8 +176,6 @@ def test_a_model_of_binarized_data_is_always_evaluated_on_the_same_draw():
 
 
 def test_an_implicit_posterior_has_only_a_likelihood():
-    from tests.training.test_contract import ImplicitPosterior
-
     data = models.dataset()
     estimates = Evaluator(models.linear_gaussian(ImplicitPosterior), data).estimate(data.validation, 3)
     assert np.isfinite(estimates.log_likelihood).all()

@@ -13,9 +13,10 @@ import tensorflow as tf
 import yaml
 
 import vi
-from tests.loggers.test_dashboard import records
-from tests.settings.test_config import TINY
 from tests.support import models, reference
+from tests.support.dashboard import records
+from tests.support.extensions import ImplicitPosterior
+from tests.support.runs import TINY
 from vi import random
 from vi.commands.evaluate import main as vi_evaluate
 from vi.data import Dataset
@@ -104,8 +105,6 @@ def test_a_latent_that_says_nothing_is_no_active_unit():
 
 
 def test_what_cannot_be_computed_is_null():
-    from tests.training.test_contract import ImplicitPosterior
-
     whole, one = evaluated(parts(models.linear_gaussian(FullCovarianceGaussian))), evaluated(parts(), 1, 1)
     assert (whole["kl_per_dimension"], whole["knn_accuracy"], whole["logistic_accuracy"]) == (None, None, None)
     assert one["elbo"].keys() == {"mean", "standard_error", "monte_carlo_error"}

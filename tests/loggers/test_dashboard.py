@@ -14,13 +14,12 @@ from pathlib import Path
 import pytest
 import wandb
 
+from tests.support.dashboard import STEPS, records, row, start
 from vi.loggers import dashboard
-from vi.loggers.dashboard import WandbLogger
 from vi.loggers.metrics_file import MetricsFile
 
 KEY = "0123456789" * 4
 UNREACHABLE = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": "http://127.0.0.1:9"}
-STEPS = [5, 10, 15, 20]
 
 
 @pytest.fixture(autouse=True)
@@ -34,37 +33,8 @@ def _own_environment(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
 
 
-def row(step):
-    """A row with an integer, floats that need all digits, and a number that cannot be computed at every other step."""
-    elbo = -100 - (step - 12) ** 2 / 3
-    kl = None if step % 2 else 0.1 * step
-    return {"step": step, "epoch": step / 5, "train/kl": kl, "validation/elbo": elbo, "validation/nll": -elbo - 1e-7}
-
-
 def known(row):
     return {name: value for name, value in row.items() if value is not None}
-
-
-def start(directory, **changes):
-    about = {
-        "id": "abc",
-        "name": "a/b",
-        "group": "sweep",
-        "tags": ["mnist", "IWAE", "d" * 70],
-        "notes": "vi-train seed=7",
-    }
-    settings = {"mode": "offline", "project": "vi"}
-    return WandbLogger(directory, {"seed": 7, "model": {"latent_dim": 2}}, **{**about, **settings, **changes})
-
-
-def records(directory, pattern="offline-run-*-abc", kind="history"):
-    """What W&B's own tool reads from the files of a run, one after the other."""
-    found = []
-    for file in sorted(directory.glob(f"wandb/{pattern}/*.wandb")):
-        command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-        lines = subprocess.run(command, capture_output=True, check=True).stdout.splitlines()
-        found += [record[kind] for record in map(json.loads, lines) if record["type"] == kind]
-    return found
 
 
 def rows(directory, pattern="offline-run-*-abc"):
@@ -224,7 +194,7 @@ def test_rows_beyond_the_bound_of_the_queue_are_left_out_with_one_warning(tmp_pa
 JOB = """
 import json, logging, os, signal, sys, time
 from pathlib import Path
-from tests.loggers.test_dashboard import STEPS, row, start
+from tests.support.dashboard import STEPS, row, start
 from vi.loggers import dashboard
 from vi.loggers.metrics_file import MetricsFile
 

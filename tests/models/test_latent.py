@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support import models
+from tests.support.extensions import ImplicitPosterior
 from vi import random
 from vi.errors import ConfigError
 from vi.particles import Draws, Noise
@@ -95,8 +96,6 @@ def test_every_variable_is_in_one_group():
 
 
 def test_particles_of_an_implicit_posterior_have_no_log_weight():
-    from tests.training.test_contract import ImplicitPosterior
-
     particles = models.make_particles(models.linear_gaussian(ImplicitPosterior), Draws(models.S))
     assert particles.log_posterior is None
     with pytest.raises(ConfigError, match="ImplicitPosterior is implicit: it has no density"):

@@ -7,7 +7,7 @@ import pydot
 import pytest
 from matplotlib.image import imread
 
-from tests.pictures.test_draw import make, target
+from tests.support.pictures import parts_to_draw, target_to_draw
 from vi import networks
 from vi.models import LatentVariableModel
 from vi.pictures import diagrams
@@ -46,7 +46,7 @@ def with_networks(model, encoder, decoder):
 
 
 def test_the_layers_of_encoder_and_decoder(boxes):
-    model = make((6, 6, 1), 2).model
+    model = parts_to_draw((6, 6, 1), 2).model
     assert boxes(diagrams.encoder_diagram, model) == [
         "Dense Activation: relu Input shape: (B, 36) Output shape: (B, 8)",
         "Flatten Input shape: (B, 6, 6, 1) Output shape: (B, 36)",
@@ -59,7 +59,7 @@ def test_the_layers_of_encoder_and_decoder(boxes):
 
 
 def test_the_whole_from_data_and_noise_to_the_likelihood(boxes):
-    assert boxes(diagrams.model_diagram, make((6, 6, 1), 2).model) == [
+    assert boxes(diagrams.model_diagram, parts_to_draw((6, 6, 1), 2).model) == [
         "decoder (Sequential) Input shape: (B, S, 2) Output shape: (B, S, 6, 6, 1)",
         "encoder (Sequential) Input shape: (B, 6, 6, 1) Output shape: (B, 8)",
         "eps (InputLayer) Output shape: (B, S, 2)",
@@ -70,18 +70,18 @@ def test_the_whole_from_data_and_noise_to_the_likelihood(boxes):
 
 
 def test_no_noise_no_box_for_it(boxes):
-    whole = boxes(diagrams.model_diagram, make((4,), 2, posterior=Deterministic).model)
+    whole = boxes(diagrams.model_diagram, parts_to_draw((4,), 2, posterior=Deterministic).model)
     assert "posterior (Deterministic) Input shape: (B, 8) Output shape: (B, S, 2)" in whole
     assert not any(box.startswith("eps") for box in whole)
 
 
 def test_a_target_density_without_data(boxes):
-    whole = boxes(diagrams.model_diagram, target(2).model)
+    whole = boxes(diagrams.model_diagram, target_to_draw(2).model)
     assert "likelihood (NoLikelihood) Input shape: (B, S, 1) Output shape: (B, S, 1)" in whole
 
 
 def test_networks_that_keras_cannot_look_into_are_one_box(boxes):
-    model = make((4,), 2).model
+    model = parts_to_draw((4,), 2).model
     encoder, decoder = Custom(model.encoder), Custom(model.decoder)
     model = with_networks(model, encoder, decoder)
     assert "Custom Input shape: (B, 4) Output shape: (B, 8)" in boxes(diagrams.encoder_diagram, model)
@@ -90,14 +90,14 @@ def test_networks_that_keras_cannot_look_into_are_one_box(boxes):
 
 
 def test_an_identity_without_weights(boxes):
-    model = make((2,), 2).model
+    model = parts_to_draw((2,), 2).model
     model = with_networks(model, model.encoder, keras.layers.Identity())
     assert "Identity Input shape: (B·S, 2) Output shape: (B·S, 2)" in boxes(diagrams.decoder_diagram, model)
 
 
 @needs_graphviz
 def test_diagrams_are_legible_and_small(tmp_path):
-    model = make((28, 28, 1), 2).model
+    model = parts_to_draw((28, 28, 1), 2).model
     convolutional = networks.conv_encoder((28, 28, 1), hidden=[8]), networks.conv_decoder(2, (28, 28, 1))
     model = with_networks(model, *convolutional)
     for diagram in (diagrams.encoder_diagram, diagrams.decoder_diagram, diagrams.model_diagram):

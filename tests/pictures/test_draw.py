@@ -2,53 +2,24 @@
 
 import logging
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.stats import norm
 
-from vi import networks, posteriors, priors
+from tests.support.pictures import banana, parts_to_draw, target_to_draw
 from vi import pictures as figures
-from vi.data import Dataset
-from vi.likelihoods import Bernoulli, Gaussian, NoLikelihood
-from vi.models import LatentVariableModel
+from vi import posteriors, priors
+from vi.likelihoods import Gaussian
 from vi.pictures import diagrams
 from vi.pictures import draw as pictures
-from vi.posteriors import Deterministic, DiagonalGaussian
-from vi.priors import Density, StandardNormal
+from vi.posteriors import Deterministic
 
 CURVES = "epoch,train/elbo,validation/elbo\n1,-9,-8\n2,-8,-7\n"
 IMAGES = {"latent_space", "reconstructions", "samples", "modes", "prior_samples", "curves"}
 TABLES = IMAGES - {"modes"}
 FLAT = {"manifold", "latent_space_and_manifold"}
-
-
-def banana(latents):
-    """A density known up to a constant, of which no sample can be drawn."""
-    return Density(latents, lambda z: -(z[..., 0] ** 2) / 8 - 2 * (z[..., 1] - z[..., 0] ** 2 / 3) ** 2)
-
-
-def make(event, latents, likelihood=Bernoulli, posterior=DiagonalGaussian, prior=StandardNormal, size=120):
-    """Data of two labels and an untrained model of them."""
-    rng = np.random.default_rng(0)
-    x = rng.random((size, *event)).round().astype("float32")
-    data = Dataset({"x_train": x, "y_train": np.arange(size) % 2}, "test data", validation=0.25)
-    model = LatentVariableModel(
-        networks.mlp_encoder(event, hidden=[8]),
-        posterior(latents),
-        networks.mlp_decoder(latents, event, hidden=[8]),
-        likelihood(event),
-        prior(latents),
-    )
-    return SimpleNamespace(model=model, data=data)
-
-
-def target(latents):
-    parts = make((1,), latents, NoLikelihood, prior=banana)
-    parts.data = Dataset({"x_train": np.zeros((8, 1), "float32")}, "no data", validation=0.5)
-    return parts
 
 
 def draw(parts, folder: Path) -> dict[str, Path]:
@@ -69,19 +40,19 @@ def given(monkeypatch) -> dict[str, tuple]:
 @pytest.mark.parametrize(
     ("parts", "names"),
     [
-        (lambda: make((6, 6, 1), 2), IMAGES | FLAT),
-        (lambda: make((6, 6, 1), 2, size=8), IMAGES | FLAT),  # two data to validate on
-        (lambda: make((6, 6, 1), 5), IMAGES),
-        (lambda: make((6, 6, 1), 2, posterior=posteriors.Bernoulli, prior=priors.Bernoulli), IMAGES),
-        (lambda: make((6, 6), 5, Gaussian), TABLES),
-        (lambda: make((6, 6, 3), 2, Gaussian), TABLES | FLAT),
-        (lambda: make((4,), 2), TABLES),
-        (lambda: make((1,), 1, Gaussian), TABLES),
-        (lambda: make((6, 6, 1), 2, posterior=Deterministic), IMAGES - {"samples", "prior_samples"}),
-        (lambda: make((6, 6, 1), 2, prior=banana), IMAGES - {"prior_samples"}),
-        (lambda: make((4,), 2, Gaussian, prior=banana), TABLES - {"prior_samples"}),
-        (lambda: target(2), {"density", "curves"}),
-        (lambda: target(3), {"curves"}),
+        (lambda: parts_to_draw((6, 6, 1), 2), IMAGES | FLAT),
+        (lambda: parts_to_draw((6, 6, 1), 2, size=8), IMAGES | FLAT),  # two data to validate on
+        (lambda: parts_to_draw((6, 6, 1), 5), IMAGES),
+        (lambda: parts_to_draw((6, 6, 1), 2, posterior=posteriors.Bernoulli, prior=priors.Bernoulli), IMAGES),
+        (lambda: parts_to_draw((6, 6), 5, Gaussian), TABLES),
+        (lambda: parts_to_draw((6, 6, 3), 2, Gaussian), TABLES | FLAT),
+        (lambda: parts_to_draw((4,), 2), TABLES),
+        (lambda: parts_to_draw((1,), 1, Gaussian), TABLES),
+        (lambda: parts_to_draw((6, 6, 1), 2, posterior=Deterministic), IMAGES - {"samples", "prior_samples"}),
+        (lambda: parts_to_draw((6, 6, 1), 2, prior=banana), IMAGES - {"prior_samples"}),
+        (lambda: parts_to_draw((4,), 2, Gaussian, prior=banana), TABLES - {"prior_samples"}),
+        (lambda: target_to_draw(2), {"density", "curves"}),
+        (lambda: target_to_draw(3), {"curves"}),
     ],
     ids=[
         *["images", "two images", "five latents", "two bits", "grey levels", "colours", "binary table", "one feature"],
@@ -93,7 +64,10 @@ def test_a_model_gets_the_pictures_that_make_sense(tmp_path, caplog, given, part
     assert not caplog.records
 
 
-@pytest.mark.parametrize("parts", [lambda: make((6, 6), 2, size=8), lambda: make((1,), 1, Gaussian), lambda: target(2)])
+@pytest.mark.parametrize(
+    "parts",
+    [lambda: parts_to_draw((6, 6), 2, size=8), lambda: parts_to_draw((1,), 1, Gaussian), lambda: target_to_draw(2)],
+)
 def test_pictures_are_files_of_their_names(tmp_path, caplog, parts):
     for name, path in draw(parts(), tmp_path).items():
         assert path == tmp_path / "figures" / f"{name}.png"
@@ -102,7 +76,7 @@ def test_pictures_are_files_of_their_names(tmp_path, caplog, parts):
 
 
 def test_the_manifold_is_decoded_at_quantiles_of_the_prior(tmp_path, given):
-    parts = make((6, 6, 1), 2)
+    parts = parts_to_draw((6, 6, 1), 2)
     draw(parts, tmp_path)
     (images,) = given["manifold"]
     z = norm.ppf(np.linspace(0.05, 0.95, 15))
@@ -116,7 +90,7 @@ def test_the_manifold_is_decoded_at_quantiles_of_the_prior(tmp_path, given):
 
 
 def test_the_samples_are_25_reconstructions_of_the_first_datum(tmp_path, given):
-    parts = make((6, 6, 1), 5)
+    parts = parts_to_draw((6, 6, 1), 5)
     draw(parts, tmp_path)
     x, reconstructions = given["samples"]
     np.testing.assert_array_equal(x, given["reconstructions"][0][0])
@@ -128,7 +102,7 @@ def test_the_samples_are_25_reconstructions_of_the_first_datum(tmp_path, given):
 
 
 def test_modes_are_binary_and_follow_their_images(tmp_path, given):
-    parts = make((6, 6, 1), 2)
+    parts = parts_to_draw((6, 6, 1), 2)
     for variable in parts.model.posterior.scale_head.trainable_variables:
         variable.assign(tf.zeros_like(variable))
     parts.model.posterior.scale_head.bias.assign([-30.0, -30.0])  # z is its mean
@@ -142,12 +116,12 @@ def test_modes_are_binary_and_follow_their_images(tmp_path, given):
 
 
 def test_a_prior_without_a_sampler_has_no_modes_of_its_own(tmp_path, given):
-    draw(make((6, 6, 1), 2, prior=banana), tmp_path)
+    draw(parts_to_draw((6, 6, 1), 2, prior=banana), tmp_path)
     assert given["modes"][2] is None
 
 
 def test_the_density_is_the_priors_with_samples_of_the_posterior(tmp_path, given):
-    parts = target(2)
+    parts = target_to_draw(2)
     draw(parts, tmp_path)
     log_density, z = given["density"]
     assert z.shape == (1000, 2)
@@ -161,7 +135,7 @@ def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path, monkeypatch, capl
         raise ValueError("no ink")
 
     monkeypatch.setattr(figures, "prior_samples", fail)
-    assert set(draw(make((4,), 2), tmp_path)) == TABLES - {"prior_samples"}
+    assert set(draw(parts_to_draw((4,), 2), tmp_path)) == TABLES - {"prior_samples"}
     assert "The picture prior_samples could not be drawn: ValueError: no ink" in caplog.text
 
 
@@ -169,7 +143,7 @@ def test_between_pictures_the_run_can_be_interrupted(tmp_path):
     def check():
         raise KeyboardInterrupt
 
-    parts = make((4,), 2)
+    parts = parts_to_draw((4,), 2)
     with pytest.raises(KeyboardInterrupt):
         next(pictures.draw(parts, parts.data.validation, tmp_path / "metrics.csv", tmp_path / "figures", check))
 
@@ -179,7 +153,7 @@ def test_diagrams_are_drawn_of_encoder_decoder_and_whole(tmp_path, monkeypatch):
     names = ["encoder_diagram", "decoder_diagram", "model_diagram"]
     for name in names:
         monkeypatch.setattr(diagrams, name, lambda path, model: None)
-    made = pictures.draw_diagrams(make((4,), 2).model, tmp_path / "figures", lambda: None)
+    made = pictures.draw_diagrams(parts_to_draw((4,), 2).model, tmp_path / "figures", lambda: None)
     assert list(made) == [(name, tmp_path / "figures" / f"{name}.png") for name in names]
 
 
@@ -188,7 +162,7 @@ def test_without_graphviz_there_are_none_which_is_said_once(tmp_path, monkeypatc
     diagrams.graphviz_is_installed.cache_clear()
     caplog.set_level(logging.INFO)
     for _ in range(2):
-        assert not list(pictures.draw_diagrams(make((4,), 2).model, tmp_path / "figures", lambda: None))
+        assert not list(pictures.draw_diagrams(parts_to_draw((4,), 2).model, tmp_path / "figures", lambda: None))
     diagrams.graphviz_is_installed.cache_clear()
     said = [record.getMessage() for record in caplog.records]
     assert said == ["No diagrams: Graphviz is not installed (model.txt describes the networks)."]

@@ -9,7 +9,8 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 import vi
-from tests.posteriors.test_discrete import (
+from tests.support import models, reference
+from tests.support.discrete import (
     KINDS,
     D,
     K,
@@ -21,7 +22,6 @@ from tests.posteriors.test_discrete import (
     every_kind,
     frequencies,
 )
-from tests.support import models, reference
 from vi import posteriors, priors, random
 from vi.data import Dataset
 from vi.errors import ConfigError

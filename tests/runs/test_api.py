@@ -7,45 +7,17 @@ import textwrap
 
 import keras
 import numpy as np
-import pandas as pd
 import pytest
 import tensorflow as tf
 
 import vi
-from tests.settings.test_config import TINY
+from tests.support.runs import TINY, assert_same_run, metrics
 from vi.errors import ConfigError, RunError
 from vi.runs import build
 from vi.runs import directory as directories
 from vi.settings import compose, overrides, saved
 
 SMALL = [*TINY, "encoder.hidden=[16]", "decoder.hidden=[16]", "trainer.jit=true", "optimizer.learning_rate=0.01"]
-
-
-def variables(run_dir):
-    """All variables of all checkpoints of a run, by checkpoint and name."""
-    found = {}
-    for folder in sorted((run_dir / "checkpoints").iterdir()):
-        reader = tf.train.load_checkpoint(str(folder / "variables"))
-        for name in reader.get_variable_to_shape_map():
-            if name.endswith("VARIABLE_VALUE"):
-                found[folder.name, name] = reader.get_tensor(name)
-    return found
-
-
-def metrics(run_dir):
-    """metrics.csv as it is written, but for the times."""
-    return pd.read_csv(run_dir / "metrics.csv", dtype=str, keep_default_na=False).drop(columns="seconds")
-
-
-def assert_same_run(one, other):
-    """Two runs have the same weights, moments, counts and metrics, bit for bit."""
-    a, b = variables(one), variables(other)
-    assert a.keys() == b.keys()
-    assert [name for name in a if not np.array_equal(a[name], b[name])] == []
-    pd.testing.assert_frame_equal(metrics(one), metrics(other))
-    first, second = (json.loads((path / "summary.json").read_text()) for path in (one, other))
-    for key in ("status", "step", "epoch", "final", "best", "knn_accuracy"):
-        assert first[key] == second[key], key
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import time
 import pytest
 import yaml
 
-from tests.commands.test_train import COMMAND, run
-from tests.runs.test_api import assert_same_run
+from tests.support.commands import COMMAND, run
+from tests.support.runs import assert_same_run
 
 TINY = [
     *("trainer.validation_samples=2", "trainer.validation_size=10", "encoder.hidden=[16]", "decoder.hidden=[16]"),

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 import vi
+from tests.support.runs import TINY
 from vi.errors import ConfigError
 from vi.runs import build
 from vi.settings import compose, schema
@@ -19,10 +20,6 @@ from vi.training.trainer import Trainer
 
 CONF = compose.conf_directory()
 GROUPS = {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONF.iterdir() if path.is_dir()}
-TINY = [
-    *("logger=none", "trainer.epochs=1", "trainer.evaluate_every=1", "trainer.jit=false"),
-    *("trainer.validation_samples=2", "trainer.validation_size=10", "model.latent_dim=2"),
-]
 SCHEDULE = (
     "{_target_: keras.optimizers.schedules.PolynomialDecay, initial_learning_rate: 0.0, decay_steps: 10, "
     "end_learning_rate: 1.0}"

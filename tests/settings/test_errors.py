@@ -18,7 +18,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 import vi
-from tests.settings.test_config import TINY
+from tests.support.runs import TINY
 from vi.commands import train as cli
 from vi.commands.compare import main as compare
 from vi.runs import directory as directories

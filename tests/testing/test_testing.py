@@ -11,9 +11,8 @@ import pytest
 import tensorflow as tf
 
 import vi
-from tests.support import reference
-from tests.test_architecture import concrete
-from tests.training import test_contract
+from tests.support import extensions, reference
+from tests.support.inventory import concrete
 from vi.commands import check
 from vi.errors import ConfigError
 from vi.estimators import (
@@ -79,7 +78,7 @@ def only(monkeypatch, names):
     monkeypatch.setattr(checks, "CHECKS", chosen)
 
 
-class Adversarial(test_contract.Adversarial):
+class Adversarial(extensions.Adversarial):
     """As there."""
 
 

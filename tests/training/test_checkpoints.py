@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.test_trainer import make_trainer, weights
+from tests.support.training import make_trainer, weights
 from vi.errors import ConfigError, RunError
 from vi.training.checkpoints import Checkpoints
 

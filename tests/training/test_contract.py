@@ -6,68 +6,12 @@ import pytest
 import tensorflow as tf
 
 from tests.support import enumeration, models
-from vi import random
+from tests.support.extensions import Adversarial, ImplicitPosterior
 from vi.data import Dataset
-from vi.estimators import IWAE, VIMCO, DReG, Estimator, MonteCarloKL, ReweightedWakeSleep, ScoreFunction, WakeSleep
-from vi.particles import Draws, Losses
-from vi.posteriors import DiagonalGaussian, Posterior
+from vi.estimators import IWAE, VIMCO, DReG, MonteCarloKL, ReweightedWakeSleep, ScoreFunction, WakeSleep
+from vi.particles import Draws
+from vi.posteriors import DiagonalGaussian
 from vi.training.trainer import Trainer
-
-
-class Adversarial(Estimator):
-    """Mescheder et al. (2017): a discriminator T(x, z) for log q(z|x) − log p(z), trained by a loss of its own."""
-
-    kind = "estimate"
-
-    @property
-    def draws(self):
-        return Draws(posterior=self.samples, prior=self.samples)
-
-    def build(self, event_shape, latent_dim):
-        inputs = keras.Input((int(np.prod(event_shape)) + latent_dim,))
-        hidden = keras.layers.Dense(16, activation="tanh")(inputs)
-        self.discriminator = keras.Model(inputs, keras.layers.Dense(1)(hidden))
-
-    @property
-    def auxiliary_variables(self):
-        return self.discriminator.trainable_variables
-
-    def ratio(self, x, z):
-        x = tf.broadcast_to(x, [*z.shape[:2], *x.shape[2:]])
-        flat = tf.reshape(tf.concat([x, z], -1), [-1, x.shape[-1] + z.shape[-1]])
-        return tf.reshape(self.discriminator(flat), z.shape[:2])
-
-    def bound(self, particles):
-        return tf.reduce_mean(particles.log_likelihood - self.ratio(particles.x, particles.z), axis=1)
-
-    def losses(self, particles, step):
-        prior = self.ratio(particles.x, tf.stop_gradient(particles.prior.sample(particles.noise.prior)))
-        posterior = self.ratio(particles.x, tf.stop_gradient(particles.z))
-        auxiliary = tf.nn.softplus(prior) + tf.nn.softplus(-posterior)
-        loss = -self.bound(particles)
-        return Losses(generative=loss, inference=loss, auxiliary=tf.reduce_mean(auxiliary, axis=1))
-
-
-class ImplicitPosterior(Posterior):
-    """z = f(x, eps) with more noise than latents and no density."""
-
-    def __init__(self, latent_dim):
-        super().__init__(latent_dim)
-        self.head = keras.layers.Dense(latent_dim)
-
-    def parameters(self, features):
-        return {"features": features[:, None]}
-
-    def distribution(self, features):
-        return features
-
-    def noise(self, shape, seed):
-        return random.normal([*shape, self.latent_dim + 2], seed, self.compute_dtype)
-
-    def push(self, q, eps):
-        q = tf.broadcast_to(q, [*eps.shape[:2], q.shape[-1]])
-        flat = tf.reshape(tf.concat([q, eps], -1), [-1, q.shape[-1] + eps.shape[-1]])
-        return tf.reshape(self.head(flat), [*eps.shape[:2], self.latent_dim]), None
 
 
 def train(model, estimator, steps=30, data=None, **options):
@@ -169,22 +113,9 @@ def test_with_one_sample_dreg_follows_the_exact_gradient_of_the_elbo():
         models.assert_mean(samples, exact)
 
 
-def exact_posterior(model):
-    """Sets φ so that q(z|x) = p(z|x), which must be of diagonal covariance: W has orthogonal columns."""
-    kernel = np.zeros((models.L, models.D), np.float32)
-    kernel[np.arange(models.L), np.arange(models.L)] = [0.5, 1.0, 1.5]
-    model.decoder.trainable_variables[0].assign(kernel)
-    oracle = models.oracle(model)
-    covariance = oracle.posterior(np.zeros(models.D))[1]
-    gain = covariance @ oracle.w.T / oracle.sd**2
-    values = [gain.T, -gain @ oracle.b, np.zeros((models.D, models.L)), np.log(np.diag(covariance))]
-    for variable, value in zip(model.posterior.trainable_variables, values, strict=True):
-        variable.assign(value)
-
-
 def test_at_the_true_posterior_dreg_has_no_variance_and_the_bound_is_log_p(double):
     model, x = models.linear_gaussian(), models.data()
-    exact_posterior(model)
+    models.make_posterior_exact(model)
     _, phi = models.sampled_gradients(model, DReG(5), x, 20)
     np.testing.assert_allclose(phi, 0, atol=1e-12)
     iwae_phi = models.sampled_gradients(model, MonteCarloKL(5), x, 20)[1]
@@ -223,7 +154,7 @@ def test_sleep_follows_the_gradient_of_the_log_posterior_of_dreams():
 def test_diagonal_gaussian_trains_to_the_closed_form_optimum():
     """q of the right family reaches log p(x): the ELBO is tight when φ is trained and θ is not."""
     model = models.linear_gaussian()
-    exact_posterior(model)
+    models.make_posterior_exact(model)
     for variable in model.posterior.trainable_variables:
         variable.assign(tf.zeros_like(variable))
     data = models.dataset()

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.test_trainer import make_trainer, weights
+from tests.support import models
+from tests.support.extensions import Adversarial, ImplicitPosterior
+from tests.support.training import make_trainer, weights
 from vi.errors import Interrupted, RunError
 from vi.estimators import MonteCarloKL
 from vi.loggers.base import Logger
@@ -88,9 +90,6 @@ def test_rows_have_what_the_design_names():
 
 
 def test_an_implicit_posterior_leaves_empty_what_it_cannot_give():
-    from tests.support import models
-    from tests.training.test_contract import Adversarial, ImplicitPosterior
-
     trainer = make_trainer(Adversarial(2), model=models.linear_gaussian(ImplicitPosterior))
     memory = Memory()
     progress = loop.fit(trainer, lambda: {"validation/nll": 5.0}, memory, [memory], epochs=1)

@@ -8,25 +8,13 @@ import pytest
 import tensorflow as tf
 
 from tests.support import models
-from tests.training.test_contract import Adversarial
+from tests.support.extensions import Adversarial
+from tests.support.training import make_trainer, weights
 from vi.data import Dataset
 from vi.errors import ConfigError, RunError
 from vi.estimators import IWAE, AnalyticKL, Estimator, MonteCarloKL
 from vi.particles import Losses
-from vi.training.trainer import Trainer, take_gradients
-
-
-def make_trainer(estimator=None, data=None, optimizer=lambda: keras.optimizers.Adam(0.01), model=None, **options):
-    keras.utils.set_random_seed(0)
-    estimator = estimator or MonteCarloKL(3)
-    data = data or models.dataset()
-    estimator.build(data.event_shape, models.L)
-    optimizers = {group: optimizer() for group in ("generative", "inference", "auxiliary")}
-    return Trainer(model or models.linear_gaussian(), estimator, data, optimizers, **{"batch_size": 7, **options})
-
-
-def weights(trainer):
-    return models.flatten(v for group in trainer.variables.values() for v in group)
+from vi.training.trainer import take_gradients
 
 
 def indices_of(trainer, steps):
