@@ -77,6 +77,11 @@ def test_no_test_module_imports_another():
     assert [name for name in shared if ".test_" in name] == []
 
 
+def test_names_of_tests_have_fewer_than_80_characters():
+    names = re.findall(r"def (test_\w+)", "".join(path.read_text() for path in Path(__file__).parent.rglob("*.py")))
+    assert [name for name in names if len(name) >= 80] == []
+
+
 def test_the_comparison_of_runs_needs_their_directories_alone():
     found = {name for module in FILES if room(module) == "compare" for name in FILES[module] if room(name) == "runs"}
     assert found <= {"vi.runs.directory"}

@@ -383,7 +383,7 @@ def test_the_page_draws_means_solid_with_bands_and_unfinished_runs_dashed(tmp_pa
     assert [line.fill for line in drawn if not line.name] == [None, "tonexty"]
 
 
-def test_the_picture_is_readable_with_many_settings_and_needs_a_reconstruction_where_there_is_no_bound(tmp_path):
+def test_the_picture_is_readable_with_many_settings_and_without_a_bound(tmp_path):
     for i in range(12):
         make_run(tmp_path / str(i), f"trainer.beta={i}", f"+model.note=a${i}", iw_bound=-90.0 - i)
     comparison = compare(tmp_path)

@@ -154,7 +154,7 @@ def test_what_is_wrong_is_said_with_the_file_the_array_and_the_first_bad_index(n
     assert message in str(error.value)
 
 
-def test_grey_levels_beyond_the_unit_interval_are_refused_where_they_must_be_probabilities():
+def test_grey_levels_outside_0_to_1_are_refused_as_probabilities():
     with pytest.raises(ConfigError, match=r"x_train\[0, 1\] = 2 lies outside \[0, data.scale=1\], as Bernoulli"):
         Dataset({"x_train": np.tile([[0, 2]], [9, 1])}, "file").require_unit_interval("as Bernoulli needs")
 

@@ -95,7 +95,7 @@ def test_errors_are_the_spread_of_independent_measurements():
     models.assert_mean(biases["bias_squared"], exact)
 
 
-def test_without_signal_the_ratio_is_zero_within_its_error_and_without_noise_infinite():
+def test_the_ratio_is_zero_without_signal_and_infinite_without_noise():
     rng = np.random.default_rng(1)
     found = pd.DataFrame([sums_of(rng.standard_normal((100, 5))).moments() for _ in range(200)])
     assert 0.3 < (found["snr"] == 0).mean() < 0.7
@@ -106,7 +106,7 @@ def test_without_signal_the_ratio_is_zero_within_its_error_and_without_noise_inf
     assert still["norm_error"] <= 1e-12 * still["norm"]  # scalar products round as their arrays lie in memory
 
 
-def test_the_norm_is_that_of_the_exact_gradient_and_the_bias_is_none_or_not_measured():
+def test_the_norm_is_exact_and_the_bias_is_zero_or_not_measured():
     model, estimators = models.linear_gaussian(), {"inherits": AnalyticKL, "surrogate": StickingTheLanding}
     exact = dict(zip(("generative", "inference"), models.exact_gradients(model, models.data()), strict=True))
     found = diagnose(model, tf.constant(models.data()), estimators, [2], 300, jit=False)
@@ -128,7 +128,7 @@ class SquaredForBoth(DReG):
         return Losses(generative=inference, inference=inference)
 
 
-def test_a_bias_is_seen_where_there_is_one_and_none_measured_of_a_group_that_follows_no_objective():
+def test_a_bias_is_found_and_not_measured_for_a_group_without_objective():
     estimators = {"dreg": SquaredForBoth, "stl": lambda s: StickingTheLanding(s, importance_weighted=True)}
     estimators["rws"] = ReweightedWakeSleep
     found = diagnose(near_the_optimum(), tf.constant(models.data()), estimators, [4], 300, jit=False)
@@ -234,7 +234,7 @@ def test_slopes_are_found_with_the_errors_that_they_have():
     assert fits["slope_error"].min() == pytest.approx(0.1 / math.sqrt(2 * math.log(4) ** 2), rel=0.01)
 
 
-def test_slopes_leave_out_what_has_no_logarithm_and_one_sample_and_say_where_points_are_no_power_law():
+def test_slopes_leave_out_one_sample_and_what_has_no_logarithm():
     points = power_law(0.5, 1e-3, samples=(1, 4, 16, 64, 256))
     points.loc[0, "snr"], points.loc[2, "snr"] = 100.0, 0.0
     assert fit_slopes(points)["slope"][0] == pytest.approx(0.5, abs=0.01)
@@ -340,7 +340,7 @@ def test_every_key_of_the_command_has_a_rule():
     assert [key for key, _ in schema.leaves(yaml.safe_load(text))] == list(schema.REQUESTS["diagnose"])
 
 
-def test_to_watch_the_gradients_of_a_training_changes_nothing_of_it_and_traces_them_once(monkeypatch):
+def test_watching_gradients_does_not_change_the_training_and_traces_once(monkeypatch):
     trainer, traced = make_trainer(DReG(3), beta=0.5, jit=False), []
     plain = GradientNoise.gradients
     monkeypatch.setattr(GradientNoise, "gradients", lambda *given: traced.append(given) or plain(*given))
@@ -369,7 +369,7 @@ def test_out_of_memory_a_training_is_watched_no_longer_and_it_is_said_once(caplo
     assert caplog.text.count("trainer.diagnose_every is given up: out of memory") == 1
 
 
-def test_noise_is_independent_for_each_number_of_samples_and_shared_by_the_estimators_of_one():
+def test_noise_is_independent_over_sample_counts_and_shared_by_estimators():
     few, same, many = (noise_of(make).noise(0).posterior.numpy().ravel() for make in (IWAE(2), DReG(2), IWAE(3)))
     np.testing.assert_array_equal(few, same)
     assert np.intersect1d(few, many).size == 0

@@ -180,7 +180,7 @@ def test_samples_of_their_own_for_the_kl_leave_the_likelihood_at_its_samples():
     np.testing.assert_allclose(estimator.divergence(particles), expected, rtol=1e-6)
 
 
-def test_the_mean_log_likelihood_of_the_samples_is_below_the_log_likelihood_of_their_mean():
+def test_the_mean_log_likelihood_is_below_the_log_likelihood_of_the_mean():
     """Jensen's inequality: log p(x|·) is concave in the output, so the latter would overstate the bound."""
     from vi.likelihoods import Bernoulli
 

@@ -185,7 +185,7 @@ def test_the_moving_average_converges_to_the_mean_signal():
     assert abs(average - exact) < 4 * deviation + abs(exact) * decay**steps
 
 
-def test_the_moving_average_is_saved_and_is_the_same_however_steps_are_split_over_calls(tmp_path):
+def test_the_moving_average_is_saved_and_does_not_depend_on_steps_per_call(tmp_path):
     estimator = ScoreFunction(2, "learned", hidden=[4])
     trainer = make_trainer(estimator, jit=True)
     checkpoints = Checkpoints(tmp_path, trainer.state)

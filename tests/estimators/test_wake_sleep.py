@@ -59,7 +59,7 @@ def test_the_wake_phase_of_the_reweighted_follows_its_definition(double):
         np.testing.assert_allclose(found, exact, atol=1e-12)
 
 
-def test_with_many_samples_the_wake_phase_follows_the_divergence_from_the_true_posterior():
+def test_with_many_samples_wake_phi_follows_the_kl_from_the_true_posterior():
     """−∇ KL(p(z|x) ‖ q(z|x)) = Σ p(z|x) ∇ log q(z|x), found by self-normalized weights."""
     model = enumeration.make_model()
     x = enumeration.data(model)

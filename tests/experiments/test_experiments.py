@@ -247,7 +247,7 @@ SPECIFIED = {
 
 
 @pytest.mark.parametrize(("choice", "stages"), [("burda2015_short", 4), ("burda2015_full", 8)])
-def test_the_schedule_of_burda_has_stages_of_powers_of_three_passes_at_rates_that_fall_in_equal_factors(choice, stages):
+def test_the_schedule_of_burda_has_3_to_the_i_passes_at_falling_rates(choice, stages):
     composed = resolve(*compose(["experiment=burda2015_iwae", f"optimizer={choice}"]))
     schedule = composed["optimizer"]["learning_rate"]
     steps = (60_000 - composed["data"]["validation"]) // composed["trainer"]["batch_size"]

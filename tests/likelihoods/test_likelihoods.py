@@ -81,7 +81,7 @@ def test_a_learned_scale_starts_at_sd(sd):
     np.testing.assert_allclose(scale, sd, rtol=1e-4)
 
 
-def test_a_sigmoid_mean_stays_in_the_unit_interval_and_starts_at_the_mean_of_the_data():
+def test_a_sigmoid_mean_is_between_0_and_1_and_starts_at_the_mean_of_the_data():
     likelihood = Gaussian(EVENT, mean="sigmoid", sd=0.4)
     output, x = output_of(likelihood), np.random.default_rng(1).random((models.B, 1, *EVENT), np.float32)
     mean = 1 / (1 + np.exp(-output))

@@ -242,7 +242,7 @@ def run_job(directory, what="nothing", mode="offline", status="finished", **env)
 @pytest.mark.parametrize(
     ("what", "message"), [("SIGKILL", "failed ("), ("SIGSTOP", "has not finished after 3 s and is given up")]
 )
-def test_a_service_that_dies_or_hangs_costs_one_warning_and_the_next_job_has_a_new_one(what, message, tmp_path):
+def test_a_service_that_dies_or_hangs_costs_one_warning_and_is_replaced(what, message, tmp_path):
     lines = run_job(tmp_path, what)
     assert len(lines) == 1
     assert lines[0].startswith(f"Weights & Biases {message}")

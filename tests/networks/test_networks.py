@@ -103,7 +103,7 @@ def test_convolutions_of_anything_but_images_are_refused():
 
 
 @pytest.mark.parametrize("make", [Bernoulli, Gaussian, lambda event: Gaussian(event, scale="output")])
-def test_at_zero_weights_the_mean_is_that_of_the_data_or_with_convolutions_of_each_channel(make):
+def test_at_zero_weights_the_mean_is_the_mean_of_the_data_or_of_each_channel(make):
     event = (3, 4, 2)
     mean, likelihood = np.random.default_rng(0).random(event), make(event)
     by_channel = np.broadcast_to(mean.mean(axis=(0, 1)), event)

@@ -112,7 +112,7 @@ def test_relaxed_samples_round_to_hard_ones_as_often_as_these_are_probable(name)
 
 
 @every_relaxation
-def test_straight_through_samples_are_hard_with_their_log_mass_and_the_gradient_of_the_relaxed_ones(name):
+def test_straight_through_samples_are_hard_with_the_gradient_of_relaxed_ones(name):
     q, eps = in_training(name, temperature=0.7, straight_through=True)
     relaxed, _ = in_training(name, temperature=0.7)
     logits = q.parameters["logits"]
@@ -142,7 +142,7 @@ def test_the_density_of_one_hot_variables_is_that_of_the_concrete_distribution(t
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
-def test_the_density_of_bits_is_that_of_the_concrete_distribution_and_integrates_to_one(temperature, double):
+def test_relaxed_bits_have_the_concrete_density_which_integrates_to_one(temperature, double):
     q, eps = in_training("bernoulli", temperature=temperature)
     z, log_q = q.sample(eps)
     of_code = tfd.RelaxedBernoulli(temperature, logits=q.parameters["logits"]).log_prob(tf.sigmoid(z))
@@ -273,7 +273,7 @@ def test_relaxed_samples_follow_the_gradient_of_the_elbo_of_the_relaxed_model(es
         models.assert_mean(sampled, models.flatten(tape.gradient(exact, [v.value for v in group])))
 
 
-def test_estimators_with_stopped_weights_follow_the_same_gradient_of_relaxed_samples():
+def test_estimators_with_stopped_weights_have_the_same_relaxed_gradient():
     model, _ = one_bit()
     x = tf.constant(binary_data())
     iwae, dreg = (models.sampled_gradients(model, estimator(3), x, 500) for estimator in (IWAE, DReG))

@@ -199,7 +199,7 @@ def test_a_failed_job_stops_no_other_and_a_sweep_goes_on_where_it_was_left(tmp_p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
-def test_a_sweep_in_processes_that_is_interrupted_saves_its_jobs_and_begins_no_other(tmp_path, number):
+def test_an_interrupted_sweep_in_processes_saves_its_jobs_and_begins_no_other(tmp_path, number):
     """Ctrl-C in a terminal reaches every process of the group; kill reaches the first one only. One worker is idle."""
     grid = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer.epochs=5,100000", *TINY]
     grid += ["trainer.evaluate_every=5" if number == signal.SIGTERM else "trainer.evaluate_every=5000"]
