@@ -16,8 +16,8 @@ import yaml
 from matplotlib.image import imread
 
 from vi.commands.compare import main
-from vi.compare import compare, page
-from vi.compare.comparison import BOUNDS
+from vi.compare import compare, page, write_comparison
+from vi.compare.columns import BOUNDS
 from vi.runs.directory import lock
 
 ADAM = {"_target_": "keras.optimizers.Adam", "learning_rate": 0.001}
@@ -104,7 +104,7 @@ def state_of(comparison, path: str) -> tuple[str, str]:
 
 def written(comparison, folder: Path) -> dict[str, str]:
     """The texts of the outputs."""
-    files = comparison.write(folder)
+    files = write_comparison(comparison, folder)
     assert [file.name for file in files] == [f"comparison.{kind}" for kind in ("csv", "md", "png", "html")]
     return {file.suffix[1:]: file.read_text() for file in files if file.suffix != ".png"}
 
@@ -392,7 +392,7 @@ def test_the_picture_is_readable_with_many_settings_and_without_a_bound(tmp_path
     frame.to_csv(tmp_path / "0" / "metrics.csv", index=False)
     comparison = compare(tmp_path)
     assert comparison.main_metrics == ["validation/iw_bound", "validation/nll"]
-    comparison.write(tmp_path)
+    write_comparison(comparison, tmp_path)
     picture = imread(tmp_path / "comparison.png")
     assert 1300 < picture.shape[1] < 1500
     assert 900 < picture.shape[0] < 1600
@@ -439,7 +439,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(tmp_path, arguments, words):
 def test_comparing_imports_neither_tensorflow_nor_hydra(tmp_path):
     make_run(tmp_path / "0")
     code = (
-        "import sys; from vi.compare import compare; compare('.').write('.');"
+        "import sys; from vi.compare import compare, write_comparison; write_comparison(compare('.'), '.');"
         "sys.exit(bool({'tensorflow', 'keras', 'hydra', 'omegaconf'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -478,7 +478,7 @@ def opened(browser, tmp_path_factory):
         PIL.Image.new("RGB", (1400, 300), "white").save(run / "figures" / "curves.png")
     error = "</script><script>console.error('escaped')</script>"
     make_run(folder / "3", "trainer.beta=<b>&", status="failed", error=error)
-    compare(folder).write(folder)
+    write_comparison(compare(folder), folder)
     browser.get((folder / "comparison.html").as_uri())
     return browser
 

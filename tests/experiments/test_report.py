@@ -9,6 +9,10 @@ import pytest
 import yaml
 
 from experiments import report
+from vi.compare.results.estimates import Estimate
+from vi.compare.results.files import KEYS, name_of, read_results
+from vi.compare.results.rows import read_systems
+from vi.compare.results.sections import TERMS
 from vi.runs.directory import lock
 from vi.settings.compose import conf_directory
 
@@ -141,7 +145,7 @@ def test_a_finished_run_becomes_a_small_file_without_paths(folder, tmp_path):
     assert [file.name for file in (folder / "results").iterdir()] == [name]
     text = (folder / "results" / name).read_text()
     result = json.loads(text)
-    assert tuple(result) == report.KEYS
+    assert tuple(result) == KEYS
     assert len(text) < 6000
     assert text.endswith("}\n")
     assert str(tmp_path) not in text
@@ -169,7 +173,7 @@ def test_what_has_not_finished_or_is_no_experiment_is_named_and_left(folder, tmp
     assert sorted(said) == [
         "report.py: busy (running) is not collected. It is still training.",
         "report.py: from (finished) is not collected. It names a path of this machine, /srv/run.",
-        "report.py: killed (killed) is not collected. Its process ended without a word.",
+        "report.py: killed (killed) is not collected. Its process ended without recording why.",
         "report.py: older (finished) is not collected. good is a later run of the same.",
         "report.py: plain (finished) is not collected. It is of no experiment.",
         "report.py: stopped (interrupted) is not collected. It was stopped before its end.",
@@ -212,8 +216,8 @@ def test_a_figure_is_the_mean_and_the_sd_over_seeds(folder, tmp_path):
         "`vi-train -m experiment=mlp seed=0,1,2,3,4`",
         "1 min 42 s",
     ]
-    results = report.read_results(folder / "results")
-    estimate = report.Estimate.of(results[:5], "final.validation/elbo")
+    results = read_results(folder / "results")
+    estimate = Estimate.of(results[:5], "final.validation/elbo")
     np.testing.assert_allclose((estimate.mean, estimate.sd), (-mean, sd))
     np.testing.assert_allclose(estimate.standard_error, sd / np.sqrt(5))
     assert estimate.show(3, "se", "nats") == f"−{mean:.3f} ± {sd / np.sqrt(5):.3f} nats (se, 5 seeds)"
@@ -270,7 +274,7 @@ def test_a_sweep_says_its_course_and_has_a_table_and_a_picture(folder, tmp_path,
 def test_a_mixture_of_evaluated_and_other_seeds_is_of_what_all_have():
     one = {"final": FINAL, "evaluation": EVALUATION}
     other = {"final": FINAL | {"validation/kl": 9.0}, "evaluation": None}
-    estimate = report.Estimate.of([one, other], report.TERMS["rate"])
+    estimate = Estimate.of([one, other], TERMS["rate"])
     assert (estimate.mean, estimate.n) == (8.0, 2)
 
 
@@ -279,7 +283,7 @@ def test_a_mixture_of_evaluated_and_other_seeds_is_of_what_all_have():
     [
         ("{", "cannot be read: "),
         ("[]", "must hold a JSON object."),
-        (json.dumps(dict.fromkeys(report.KEYS[1:])), "lacks experiment; collect the run again."),
+        (json.dumps(dict.fromkeys(KEYS[1:])), "lacks experiment; collect the run again."),
     ],
 )
 def test_a_damaged_results_file_is_one_sentence(folder, capsys, content, sentence):
@@ -307,11 +311,11 @@ def test_results_that_no_row_shows_are_named(folder, tmp_path, capsys):
     assert capsys.readouterr().err == "report.py: mlp-trainer.epochs=1-seed0.json belongs to no row of systems.yaml.\n"
 
 
-SYSTEMS = report.read_systems(report.HERE / "systems.yaml")
+SYSTEMS = read_systems(report.HERE / "systems.yaml")
 
 
 def test_the_tracked_table_is_what_the_tracked_results_say():
-    results = report.read_results(report.HERE / "results")
+    results = read_results(report.HERE / "results")
     written = (report.HERE / "README.md").read_text()
     assert written == report.readme(SYSTEMS, results), "run `make report`"
 
@@ -321,7 +325,7 @@ def test_the_tracked_results_are_small_and_name_no_machine():
         text = file.read_text()
         assert len(text) < 6000, file
         assert not re.search(r"/(home|root|tmp|work)/", text), file
-        assert file.name == report.name_of(json.loads(text))
+        assert file.name == name_of(json.loads(text))
 
 
 def test_every_experiment_has_a_row():

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import rich.console
 
-from vi.compare.comparison import compare
+from vi.compare import compare, write_comparison
 from vi.compare.tables import print_tables
 from vi.errors import ConfigError
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output = given.output or (given.directories[0] if len(given.directories) == 1 else Path())
     try:
         comparison = compare(given.directories)
-        files = comparison.write(output)
+        files = write_comparison(comparison, output)
     except ConfigError as error:
         _refuse(str(error))
     except OSError as error:

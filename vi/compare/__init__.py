@@ -1,8 +1,10 @@
 """Runs side by side: `vi-compare DIR` as a command, `compare(directories)` as a library.
 
-It reads what runs have left, and nothing else: neither TensorFlow nor a model is needed.
+Reads only what runs have written, so it needs neither TensorFlow nor a model.
 """
 
-from vi.compare.comparison import Comparison, compare
+from vi.compare.averages import compare
+from vi.compare.comparison import Comparison
+from vi.compare.output import write_comparison
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "compare", "write_comparison"]

@@ -1,4 +1,4 @@
-"""comparison.html: the table, the curves and the pictures in one file that needs no network."""
+"""The page comparison.html: table, curves and pictures in one file, which needs no network."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ import json
 import math
 from pathlib import Path
 from string import Template
-from typing import TYPE_CHECKING
 
 import PIL.Image
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from vi import pictures as figures
-from vi.compare.metrics import BEST, CURVES
+from vi import pictures
+from vi.compare.columns import BEST, CURVES
+from vi.compare.comparison import Comparison
 from vi.compare.tables import UNIT, columns, states, unfinished
-
-if TYPE_CHECKING:
-    from vi.compare.comparison import Comparison
 
 AXES = {"epoch": "epochs", "seconds": "seconds"}
 SYMBOLS = {"": "circle", "o": "circle", "s": "square"}
@@ -29,7 +26,7 @@ WIDEST = 900  # pixels of an embedded picture
 
 
 def page(comparison: Comparison) -> str:
-    """The whole page."""
+    """The text of the page."""
     template = Template(Path(__file__).with_name("page.html").read_text(encoding="utf-8"))
     metrics = [name for name in CURVES if comparison.curves[name].notna().any()]
     drawn = {f"{m} {x}": json.loads(curves(comparison, m, x).to_json() or "") for m in metrics for x in AXES}
@@ -41,14 +38,14 @@ def page(comparison: Comparison) -> str:
         unfinished=_unfinished(comparison),
         metrics="".join(f"<option>{name}</option>" for name in metrics),
         axes="".join(f"<option value={value}>{text}</option>" for value, text in AXES.items()),
-        figures=json.dumps(drawn).replace("<", r"\u003c"),  # no text can end the script
+        figures=json.dumps(drawn).replace("<", r"\u003c"),  # so that no text ends the script
         pictures=_pictures(comparison),
         plotly=get_plotlyjs(),
     )
 
 
 def curves(comparison: Comparison, metric: str, x: str) -> go.Figure:
-    """Learning curves of all settings: a mean with its band each, and unfinished runs dashed."""
+    """The learning curves of all settings: means over seeds with a band each, unfinished runs dashed."""
     looks = _looks(comparison)
     figure = go.Figure()
     lines = comparison.curves.dropna(subset=metric).groupby(["setting", "run"], observed=True, sort=False)
@@ -76,7 +73,7 @@ def curves(comparison: Comparison, metric: str, x: str) -> go.Figure:
         height=430 + 19 * len(lines),
         xaxis_title={"text": "epoch" if x == "epoch" else "seconds, mean over seeds", "standoff": 8},
         yaxis_title={"text": f"{metric}, nats per datum", "standoff": 12},
-        yaxis_range=figures.focus(comparison.curves, metric),
+        yaxis_range=pictures.focus(comparison.curves, metric),
         template="none",
         legend={"x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "tracegroupgap": 0, "maxheight": 2000},
         margin={"l": 70, "r": 10, "t": 10, "b": 10},
@@ -87,8 +84,8 @@ def curves(comparison: Comparison, metric: str, x: str) -> go.Figure:
 
 
 def _looks(comparison: Comparison) -> dict[str, tuple[str, str]]:
-    """The colour and the marker of each setting, the same as in comparison.png."""
-    return dict(zip(comparison.curves["setting"].unique(), itertools.cycle(figures.LOOKS), strict=False))
+    """The colour and the marker of each setting, as in comparison.png."""
+    return dict(zip(comparison.curves["setting"].unique(), itertools.cycle(pictures.LOOKS), strict=False))
 
 
 def _pale(colour: str) -> str:
@@ -136,14 +133,14 @@ def _unfinished(comparison: Comparison) -> str:
 
 
 def _pictures(comparison: Comparison) -> str:
-    """The pictures of one finished run of each setting, of its first seed."""
+    """The pictures of one finished run for each setting: the run with the lowest seed."""
     runs = comparison.runs[comparison.runs["state"] == "finished"].sort_values(["setting", "seed"], kind="stable")
     sections = ""
     for i, (_, run) in enumerate(runs.drop_duplicates("setting").iterrows()):
-        pictures = "".join(map(_picture, sorted((run["directory"] / "figures").glob("*.png"))))
-        if pictures:
+        shown = "".join(map(_picture, sorted((run["directory"] / "figures").glob("*.png"))))
+        if shown:
             heading = html.escape(f"{run['setting']} (run {run['path']})")
-            sections += f"<details{'' if i else ' open'}><summary>{heading}</summary>{pictures}</details>\n"
+            sections += f"<details{'' if i else ' open'}><summary>{heading}</summary>{shown}</details>\n"
     return f"<h2>Pictures</h2>\n{sections}" if sections else ""
 
 

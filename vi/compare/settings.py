@@ -1,4 +1,4 @@
-"""Which runs are of one setting, and a short name for it: what distinguishes it from the others."""
+"""Groups runs into settings, and names each setting by the keys in which it differs from the others."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vi.compare.runs import Run
+from vi.compare.recorded import RecordedRun
 from vi.settings.schema import COMPONENTS, GROUPS, is_of, leaves, show
 
-# What is not a setting: it changes no result, or follows from what does. Names are for people; data.path only says
-# where the data lie, and what they are the hash tells.
 NO_SETTING = (
     *("seed", "name", "choices", "pseudo", "data.path", "trainer.steps_per_call", "model.event_shape", "logger"),
     *("trainer.diagnose_every", "trainer.evaluate", "trainer.evaluation_samples"),
 )
+"""Keys that do not define a setting: they change no result, or follow from other keys.
+
+data.path is one of them because data_hash identifies the data.
+"""
 PRESETS = ("experiment", "debug", "trainer", "warmup")
 
 Row = dict[str, str]
 
 
-def name_settings(runs: Sequence[Run]) -> list[str]:
-    """The name of each run's setting; runs of one setting have the same.
+def name_settings(runs: Sequence[RecordedRun]) -> list[str]:
+    """The name of each run's setting. Runs of the same setting get the same name.
 
-    A setting is a config but for the seed. Its name holds the keys that differ between settings, those that were typed
-    before those that follow from them.
+    A setting is a config without the keys of `NO_SETTING`. Its name has the keys that differ between settings. A key
+    that was not typed is left out if the typed keys already determine its value.
     """
     known = [(run, _settings(run.config)) for run in runs if run.config]
     _tell_data_apart(known)
@@ -38,15 +40,15 @@ def name_settings(runs: Sequence[Run]) -> list[str]:
     return [names.get(run.directory) or _name_by_overrides(run, runs, names) for run in runs]
 
 
-def _by_setting(known: Sequence[tuple[Run, Row]]) -> list[list[tuple[Run, Row]]]:
-    settings: dict[frozenset, list[tuple[Run, Row]]] = defaultdict(list)
+def _by_setting(known: Sequence[tuple[RecordedRun, Row]]) -> list[list[tuple[RecordedRun, Row]]]:
+    settings: dict[frozenset, list[tuple[RecordedRun, Row]]] = defaultdict(list)
     for run, row in known:
         settings[frozenset(row.items())].append((run, row))
     return list(settings.values())
 
 
 def _settings(config: Mapping[str, Any]) -> Row:
-    """The keys of a config that are settings, with their values as text."""
+    """The keys of a config that define its setting, with their values as text."""
     row = {key: _text(value) for key, value in leaves(config) if not is_of(key, NO_SETTING)}
     for group in GROUPS:
         for key in [key for key in row if key.startswith(f"optimizer.{group}.")]:
@@ -55,8 +57,8 @@ def _settings(config: Mapping[str, Any]) -> Row:
     return row
 
 
-def _tell_data_apart(known: Sequence[tuple[Run, Row]]) -> None:
-    """Adds the hash of the data where equal configs read different ones."""
+def _tell_data_apart(known: Sequence[tuple[RecordedRun, Row]]) -> None:
+    """Adds the hash of the data to runs with equal configs and different data."""
     for members in _by_setting(known):
         hashes = [str(run.summary.get("data_hash", "unknown")) for run, _ in members]
         if len({*hashes} - {"unknown"}) > 1:
@@ -64,7 +66,7 @@ def _tell_data_apart(known: Sequence[tuple[Run, Row]]) -> None:
                 row["data_hash"] = data_hash
 
 
-def _names(settings: list[list[tuple[Run, Row]]]) -> list[str]:
+def _names(settings: list[list[tuple[RecordedRun, Row]]]) -> list[str]:
     members = [[run for run, _ in each] for each in settings]
     choices = [next((c for run in each if (c := run.summary.get("choices"))), None) for each in members]
     recorded = all(isinstance(each, dict) for each in choices)
@@ -74,7 +76,7 @@ def _names(settings: list[list[tuple[Run, Row]]]) -> list[str]:
     ]
     everything = dict.fromkeys(key for row in rows for key in row)
     differing = [key for key in everything if len({row.get(key) for row in rows}) > 1]
-    typed = {_key(text).removesuffix("._target_") for each in members for run in each for text in run.overrides or ()}
+    typed = {key_of(text).removesuffix("._target_") for each in members for run in each for text in run.overrides or ()}
 
     def told(key: str, by: list[str]) -> bool:
         pairs = {(tuple(row.get(k) for k in by), row.get(key)) for row in rows}
@@ -83,7 +85,7 @@ def _names(settings: list[list[tuple[Run, Row]]]) -> list[str]:
     kept = [key for key in differing if key in typed or any(each.startswith(f"{key}.") for each in typed)]
     for key in differing:
         component = key.split(".")[0]
-        # Without a record of what was typed, a choice tells no more than the keys of its own component.
+        # Without a record of the typed overrides, a choice determines the keys of its own component only.
         by = kept if recorded else [component] if component in kept else []
         if key not in kept and not (by and told(key, by)):
             kept.append(key)
@@ -96,7 +98,7 @@ def _names(settings: list[list[tuple[Run, Row]]]) -> list[str]:
 
 
 def _choices(config: Mapping[str, Any], choices: Mapping[str, Any] | None) -> Row:
-    """The chosen component of each group: a file of `conf/`, or else the class."""
+    """The chosen component of each group: the name of its file in `conf/`, or its class if the choice is custom."""
     row = {}
     for component in COMPONENTS:
         settings = config.get(component)
@@ -106,8 +108,8 @@ def _choices(config: Mapping[str, Any], choices: Mapping[str, Any] | None) -> Ro
     return row | {preset: show((choices or {}).get(preset)) for preset in PRESETS}
 
 
-def _name_by_overrides(run: Run, runs: Sequence[Run], names: Mapping[Path, str]) -> str:
-    """For a run without a config: the setting of which the same was typed, else what was."""
+def _name_by_overrides(run: RecordedRun, runs: Sequence[RecordedRun], names: Mapping[Path, str]) -> str:
+    """The name for a run without a config: the setting of a run with the same overrides, else the overrides."""
     unknown = f"unknown ({run.path})"
     if run.overrides is None:
         return unknown
@@ -120,16 +122,17 @@ def _name_by_overrides(run: Run, runs: Sequence[Run], names: Mapping[Path, str])
     return unknown if name in {"", *names.values()} else name
 
 
-def _typed(run: Run) -> list[str]:
-    return [text for text in run.overrides or () if not is_of(_key(text), NO_SETTING)]
+def _typed(run: RecordedRun) -> list[str]:
+    return [text for text in run.overrides or () if not is_of(key_of(text), NO_SETTING)]
 
 
-def _key(override: str) -> str:
+def key_of(override: str) -> str:
+    """The key of an override such as `+trainer.beta=2`."""
     return override.lstrip("+~").split("=")[0]
 
 
 def _text(value: Any) -> str:
-    """A value as it is typed, shortly; equal numbers give equal texts."""
+    """A short text of a value, as a person types it. Equal numbers give equal texts."""
     if isinstance(value, Mapping):
         settings = ", ".join(
             f"{key}={_text(each)}" for key, each in sorted(value.items(), key=str) if key != "_target_"
@@ -141,5 +144,5 @@ def _text(value: Any) -> str:
 
 
 def _short(target: str) -> str:
-    """The name of a class of ours or Keras's; another is called by its whole path."""
+    """The name of a class of vi or Keras; the whole dotted path of any other class."""
     return target.rsplit(".", 1)[-1] if target.startswith(("vi.", "keras.")) else target

@@ -1,10 +1,9 @@
-"""The tables of a comparison for people: in Markdown and in the terminal."""
+"""The tables of a comparison, in Markdown and in the terminal."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import rich.box
@@ -12,15 +11,15 @@ import rich.console
 import rich.table
 import rich.text
 
-if TYPE_CHECKING:
-    from vi.compare.comparison import Comparison
+from vi.compare.comparison import Comparison
+from vi.compare.markdown import table
 
 UNIT = "nats per datum; mean ± standard error over seeds"
 
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A number of a setting and how it is shown."""
+    """A number of a setting, with its heading and its format."""
 
     name: str
     heading: str
@@ -28,7 +27,7 @@ class Column:
     with_error: bool = True
 
     def text(self, row: pd.Series) -> str:
-        """The mean over seeds, ± its standard error where there are several."""
+        """The mean over seeds, ± its standard error if there are several seeds."""
         value, error = row[self.name], row[f"{self.name} standard error"]
         if math.isnan(value):
             return "–"
@@ -50,7 +49,7 @@ COLUMNS = (
 
 
 def columns(settings: pd.DataFrame) -> list[Column]:
-    """Those that some setting has a value of, with as many decimals as show their errors."""
+    """The columns that have a value, with one more decimal if two decimals would round an error to zero."""
     shown = [column for column in COLUMNS if settings[column.name].notna().any()]
     errors = {column: settings[f"{column.name} standard error"] for column in shown}
     return [
@@ -60,13 +59,13 @@ def columns(settings: pd.DataFrame) -> list[Column]:
 
 
 def states(row: pd.Series) -> str:
-    """How many of a setting's runs have finished, and what became of the others."""
+    """The number of a setting's runs that finished, and the states of the other runs."""
     others = [f"{row[s]} {s}" for s in ("running", "interrupted", "killed", "failed", "damaged") if row[s]]
     return f"{row['finished']} of {row['runs']}" + (f" ({', '.join(others)})" if others else "")
 
 
 def unfinished(comparison: Comparison) -> pd.DataFrame:
-    """The runs without final numbers, as texts: how far they came, and why no farther."""
+    """The runs without final numbers, as texts: the epoch that each reached, and why it stopped."""
     rows = comparison.unfinished
     return pd.DataFrame(
         {
@@ -82,13 +81,13 @@ def unfinished(comparison: Comparison) -> pd.DataFrame:
 
 
 def markdown(comparison: Comparison) -> str:
-    """comparison.md."""
+    """The text of comparison.md."""
     shown = columns(comparison.settings)
     parts = [
         f"# {comparison.title}\n",
         *(f"> **Note.** {_escaped(note)}\n" for note in comparison.notes),
         f"In {UNIT}.\n",
-        _table(
+        table(
             ["setting", "runs finished", "seeds", *(column.heading for column in shown)],
             [
                 [_code(str(setting)), states(row), row["seeds"] or "–", *(column.text(row) for column in shown)]
@@ -100,32 +99,38 @@ def markdown(comparison: Comparison) -> str:
     others = unfinished(comparison)
     if len(others):
         rows = [[_code(row[0]), _code(row[1]), *map(_escaped, row[2:])] for row in others.itertuples(index=False)]
-        parts += ["\n## Runs without final numbers\n", _table([*map(str, others)], rows, texts=others.shape[1])]
+        parts += ["\n## Runs without final numbers\n", table([*map(str, others)], rows, texts=others.shape[1])]
     return "\n".join(parts)
 
 
 def print_tables(console: rich.console.Console, comparison: Comparison) -> None:
-    """Prints the main numbers, the runs that have none, and the notes."""
-    shown = columns(comparison.settings)
-    shown = [*shown[:1], *(column for column in shown if column.name == "seconds")]  # more are too many for a terminal
-    table = rich.table.Table(title=f"{comparison.title}: {UNIT}", box=rich.box.SIMPLE_HEAD)
-    table.add_column("setting", overflow="fold", min_width=20)
-    table.add_column("finished", min_width=8)
-    for column in shown:
-        table.add_column(column.heading.replace(", ", "\n"), justify="right", no_wrap=True)
-    for setting, row in comparison.settings.iterrows():
-        table.add_row(*map(rich.text.Text, [str(setting), states(row), *(column.text(row) for column in shown)]))
-    console.print(table)
+    """Prints the main numbers, the runs without final numbers, and the notes."""
+    console.print(_main_numbers(comparison))
     others = unfinished(comparison)
     if len(others):
-        table = rich.table.Table(title="runs without final numbers", box=rich.box.SIMPLE_HEAD)
-        for name in ("run", "setting", "state", "epoch", "why"):
-            table.add_column(name, overflow="fold", no_wrap=name == "state")
+        shown = rich.table.Table(title="runs without final numbers", box=rich.box.SIMPLE_HEAD)
+        names = ("run", "setting", "state", "epoch", "why")
+        for name in names:
+            shown.add_column(name, overflow="fold", no_wrap=name == "state")
         for _, row in others.iterrows():
-            table.add_row(*(rich.text.Text(row[name]) for name in ("run", "setting", "state", "epoch", "why")))
-        console.print(table)
+            shown.add_row(*(rich.text.Text(row[name]) for name in names))
+        console.print(shown)
     for note in comparison.notes:
         console.print(f"Note: {note}", highlight=False, soft_wrap=True, markup=False)
+
+
+def _main_numbers(comparison: Comparison) -> rich.table.Table:
+    """The first number of each setting and its seconds; a terminal has no room for more."""
+    available = columns(comparison.settings)
+    numbers = [*available[:1], *(column for column in available if column.name == "seconds")]
+    shown = rich.table.Table(title=f"{comparison.title}: {UNIT}", box=rich.box.SIMPLE_HEAD)
+    shown.add_column("setting", overflow="fold", min_width=20)
+    shown.add_column("finished", min_width=8)
+    for column in numbers:
+        shown.add_column(column.heading.replace(", ", "\n"), justify="right", no_wrap=True)
+    for setting, row in comparison.settings.iterrows():
+        shown.add_row(*map(rich.text.Text, [str(setting), states(row), *(column.text(row) for column in numbers)]))
+    return shown
 
 
 def _epoch(reached: float, planned: float) -> str:
@@ -133,14 +138,9 @@ def _epoch(reached: float, planned: float) -> str:
     return text if math.isnan(planned) else f"{text} of {planned:g}"
 
 
-def _table(headings: list[str], rows: list[list[str]], texts: int) -> str:
-    rule = [("--:" if i >= texts else "---") for i in range(len(headings))]
-    return "".join(f"| {' | '.join(row)} |\n" for row in [headings, rule, *rows])
-
-
 def _code(text: str) -> str:
-    return f"`{text}`".replace("|", r"\|")
+    return f"`{text}`"
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", r"\|").replace("<", r"\<")
+    return text.replace("<", r"\<")

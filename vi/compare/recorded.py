@@ -1,4 +1,4 @@
-"""A run as its files tell it, whether it finished, failed, or was killed on the way."""
+"""Reads what runs have recorded in their files, also of runs that failed or were killed."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from vi.runs.directory import in_use, read_summary
 
 STATES = ("finished", "running", "interrupted", "killed", "failed", "damaged")
 NOT_RUNS = ("wandb", "checkpoints", "nonfinite")  # folders of a run that may hold a config.yaml of their own
-SECTIONS = ("model", "estimator", "trainer")  # of every run's config
+SECTIONS = ("model", "estimator", "trainer")  # sections of every run's config
 NO_METRICS = pd.DataFrame(columns=["step", "epoch", "seconds"], dtype=float)
 
 
 @dataclasses.dataclass
-class Run:
-    """What the files of one run say.
+class RecordedRun:
+    """The content of the files of one run.
 
     Args:
         directory: of the run.
-        path: how it is called among the runs that are compared.
+        path: its name in the comparison, relative to the directory that holds all compared runs.
         state: one of `STATES`.
-        sentence: why it has not finished, if it has not.
-        config: of config.yaml, empty for a run that failed before it had one.
-        summary: of summary.json.
-        metrics: of metrics.csv, a row per evaluation.
+        sentence: why the run has not finished; empty if it has.
+        config: the content of config.yaml; empty if the run failed before it wrote the file.
+        summary: the content of summary.json.
+        metrics: the content of metrics.csv, a row for each evaluation.
     """
 
     directory: Path
@@ -48,32 +48,32 @@ class Run:
 
     @property
     def seed(self) -> int | None:
-        """The seed, where it is known."""
+        """The seed, or None if no file records it."""
         seed = self.summary.get("seed", self.config.get("seed"))
         return seed if isinstance(seed, int) else None
 
     @property
     def epoch(self) -> float:
-        """The epoch that was reached."""
+        """The epoch that the run reached."""
         return np.fmax(number(self.summary.get("epoch")), self.metrics["epoch"].max())
 
     @property
     def pseudo(self) -> bool:
-        """Whether its numbers are of a likelihood that is no density of the data."""
+        """Whether its likelihood is no density of the data."""
         return bool(self.summary.get("pseudo", self.config.get("pseudo")))
 
     @property
     def overrides(self) -> list[str] | None:
-        """What was typed for it, where that is recorded."""
+        """The overrides of its command, or None if no file records them."""
         overrides = self.summary.get("overrides")
         return [str(each) for each in overrides] if isinstance(overrides, list) else None
 
 
-def find(directories: Sequence[Path]) -> list[Run]:
+def find(directories: Sequence[Path]) -> list[RecordedRun]:
     """The runs in and below directories, each once, in the order of their paths.
 
     Raises:
-        ConfigError: there is no such directory, or no run below it.
+        ConfigError: a directory does not exist, or holds no run.
     """
     found: dict[Path, None] = {}
     for directory in directories:
@@ -88,13 +88,13 @@ def find(directories: Sequence[Path]) -> list[Run]:
 
 
 def root_of(directories: Sequence[Path]) -> Path:
-    """The directory that all of them are in."""
+    """The deepest directory that contains all of the directories."""
     return Path(os.path.commonpath([directory.resolve() for directory in directories]))
 
 
-def read(directory: Path, path: str) -> Run:
-    """Reads a run; what cannot be read makes it a damaged one."""
-    run = Run(directory, path)
+def read(directory: Path, path: str) -> RecordedRun:
+    """Reads the files of a run. The run is damaged if a file cannot be read."""
+    run = RecordedRun(directory, path)
     readers = {"config": _read_config, "metrics": _read_metrics, "summary": read_summary}
     errors = []
     for name, reader in readers.items():
@@ -112,7 +112,7 @@ def read(directory: Path, path: str) -> Run:
 
 
 def number(value: Any) -> float:
-    """A number of a summary; NaN where there is none."""
+    """The value as a number; NaN if it is not one."""
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
 
 
@@ -132,12 +132,12 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part or 0), text) for text, part in re.findall(r"(\D*)(\d*)", str(path))]
 
 
-def _state(run: Run) -> tuple[str, str]:
+def _state(run: RecordedRun) -> tuple[str, str]:
     state = run.summary.get("status", "running")
     if state == "running":
         if in_use(run.directory):
             return "running", "It is still training."
-        return "killed", "Its process ended without a word."
+        return "killed", "Its process ended without recording why."
     if state == "interrupted":
         return state, "It was stopped before its end."
     if state == "failed":
@@ -167,7 +167,7 @@ def _read_config(directory: Path) -> dict[str, Any]:
 
 
 def _read_metrics(directory: Path) -> pd.DataFrame:
-    """The whole lines of metrics.csv: one that is just being written, or never was to its end, is none."""
+    """The complete lines of metrics.csv. A line without an end is still being written, and is ignored."""
     file = directory / "metrics.csv"
     try:
         lines = file.read_text().splitlines(keepends=True)

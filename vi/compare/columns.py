@@ -1,4 +1,4 @@
-"""The numbers that are compared."""
+"""The names of the numbers that are compared, as metrics.csv and summary.json have them."""
 
 BOUNDS = ("validation/iw_bound", "validation/elbo", "validation/nll", "validation/kl")
 CURVES = (*BOUNDS, "train/bound")

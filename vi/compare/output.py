@@ -1,0 +1,32 @@
+"""Writes a comparison as a table, a picture and a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vi import pictures
+from vi.compare.comparison import Comparison
+from vi.compare.page import page
+from vi.compare.tables import markdown
+from vi.files import write
+
+
+def write_comparison(comparison: Comparison, output: str | Path) -> list[Path]:
+    """Writes comparison.csv, .md, .png and .html into a directory; gives their paths. Each file is written as a whole.
+
+    The directory is made if it does not exist.
+    """
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"comparison.{kind}" for kind in ("csv", "md", "png", "html")]
+    csv_file, markdown_file, picture, html_file = files
+    write(csv_file, comparison.settings.assign(note=" ".join(comparison.notes)).to_csv())
+    write(markdown_file, markdown(comparison))
+    partial = folder / ".comparison.png.partial"
+    try:
+        pictures.comparison(partial, comparison.curves, comparison.main_metrics, comparison.notes)
+        partial.replace(picture)
+    finally:
+        partial.unlink(missing_ok=True)
+    write(html_file, page(comparison))
+    return files
