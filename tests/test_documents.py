@@ -11,7 +11,6 @@ import vi
 from tests.support import models
 from tests.support.training import make_trainer
 from vi import networks
-from vi.commands import check
 from vi.estimators import MonteCarloKL
 from vi.models import LatentVariableModel
 from vi.priors import StandardNormal
@@ -108,7 +107,7 @@ def test_using_a_model_takes_three_lines_each_as_in_the_readme(tmp_path, monkeyp
     }
 
 
-def test_the_estimator_of_the_readme_passes_and_its_mistaken_twin_fails_as_shown(tmp_path, monkeypatch, capsys):
+def test_the_estimator_of_the_readme_passes_and_its_mistaken_twin_fails_as_shown(tmp_path, monkeypatch, command):
     text = (ROOT / "README.md").read_text()
     example = re.search(r"## An estimator of your own\n\n```\n(.*?)```", text, re.DOTALL)[1]
     mistaken, shown = re.search(r"`(log_mean_exp\(particles\.log_l.*?)`.*?```\n(.*?)```", text, re.DOTALL).groups()
@@ -118,10 +117,9 @@ def test_the_estimator_of_the_readme_passes_and_its_mistaken_twin_fails_as_shown
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     for name, code in (("IWAE", 0), ("Mine", 1)):
-        with pytest.raises(SystemExit) as ended:
-            check.main([f"my_module.{name}"])
-        assert ended.value.code == code
-    printed = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+        ended, printed, _ = command("check", f"my_module.{name}")
+        assert ended == code
+    printed = [" ".join(line.split()) for line in printed.splitlines()]
     assert " 2 failed" in " ".join(printed)
     for line in shown.splitlines():
         assert " ".join(line.split()) in printed

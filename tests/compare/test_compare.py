@@ -15,7 +15,6 @@ import pytest
 import yaml
 from matplotlib.image import imread
 
-from vi.commands.compare import main
 from vi.compare import compare, page, write_comparison
 from vi.compare.columns import BOUNDS
 from vi.runs.directory import lock
@@ -252,12 +251,12 @@ def test_other_data_are_another_setting_and_a_note_in_every_output(tmp_path):
         assert "Validated on different data" in text
 
 
-def test_pseudo_numbers_are_marked_and_a_note_in_every_output(tmp_path, capsys):
+def test_pseudo_numbers_are_marked_and_a_note_in_every_output(tmp_path, command):
     make_run(tmp_path / "0", "+data.binarization=dynamic")
     make_run(tmp_path / "1", "+data.binarization=none", pseudo=True, iw_bound=-50.0)
     texts = written(compare(tmp_path), tmp_path)
-    main([str(tmp_path)])
-    for text in (*texts.values(), " ".join(capsys.readouterr().out.split())):
+    _, out, _ = command("compare", str(tmp_path))
+    for text in (*texts.values(), " ".join(out.split())):
         assert "no density of the data" in text
         assert "data.binarization=none (pseudo)" in text
 
@@ -412,17 +411,18 @@ def run_command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     )
 
 
-def test_the_command_reads_one_or_several_directories_and_says_where_the_files_are(tmp_path, capsys, monkeypatch):
+def test_the_command_reads_one_or_several_directories_and_says_where_the_files_are(tmp_path, command, monkeypatch):
     make_run(tmp_path / "a" / "0", "seed=0")
     make_run(tmp_path / "b" / "0", "seed=1")
     make_run(tmp_path / "a" / "0" / "wandb" / "files")
     monkeypatch.chdir(tmp_path)
-    main(["a"])
-    assert "a/comparison.html" in capsys.readouterr().out
+    code, out, _ = command("compare", "a")
+    assert code == 0
+    assert "a/comparison.html" in out
     assert "1 of 1" in (tmp_path / "a" / "comparison.md").read_text()
-    main(["a", "b", "a/0"])
+    command("compare", "a", "b", "a/0")
     assert "2 of 2" in (tmp_path / "comparison.md").read_text()
-    main(["a/0", "--output", "new/place"])
+    command("compare", "a/0", "--output", "new/place")
     assert (tmp_path / "new" / "place" / "comparison.csv").exists()
 
 

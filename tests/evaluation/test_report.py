@@ -269,10 +269,10 @@ def test_every_mistake_is_one_sentence(arguments, finished, tmp_path, monkeypatc
 
 def test_what_fails_later_has_an_exit_code_of_its_own(copy, monkeypatch, command):
     for error, code, text in (
-        (vi.Interrupted(15), 143, "interrupted"),
-        (KeyboardInterrupt(), 130, "interrupted"),
+        (vi.Interrupted(15), 143, "interrupted."),
+        (KeyboardInterrupt(), 130, "interrupted."),
         (RunError("it failed."), 1, "it failed."),
-        (ZeroDivisionError("a\nb"), 1, "ZeroDivisionError: a (HYDRA_FULL_ERROR=1 says where)"),
+        (ZeroDivisionError("a\nb"), 1, "ZeroDivisionError: a (HYDRA_FULL_ERROR=1 shows where)."),
     ):
         monkeypatch.setattr(
             "vi.evaluation.report.evaluate_model", lambda *_, error=error, **__: (_ for _ in ()).throw(error)

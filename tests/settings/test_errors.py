@@ -19,8 +19,9 @@ from hydra.core.global_hydra import GlobalHydra
 
 import vi
 from tests.support.runs import TINY
-from vi.commands import train as cli
+from vi.commands import directories as sweeps
 from vi.commands.compare import main as compare
+from vi.commands.train import main as train
 from vi.runs import directory as directories
 
 # What Hydra composes: groups, choices, keys, syntax, interpolations, options.
@@ -182,7 +183,7 @@ INSTANTIATION = {
         "estimator._target_=my.NUMBER: must be a class or function, but is of type int."
     ),
     "estimator=custom estimator._target_=my.Thing": (
-        "estimator._target_=my.Thing: gives a Thing, but must give a vi.estimators.base.Estimator."
+        "estimator._target_=my.Thing: gives a Thing, but must give a vi.estimators.Estimator."
     ),
     "estimator=custom estimator._target_=my.Abstract": (
         "estimator._target_=my.Abstract: TypeError: Can't instantiate abstract class Abstract with abstract method "
@@ -395,9 +396,9 @@ COMPARE = {
     "text.npz": "text.npz: there is no such directory.",
     "folder": "folder: holds no run, which is a directory with a config.yaml or a summary.json.",
     "run nope": "nope: there is no such directory.",
-    "run --output text.npz": "text.npz: File exists.",
-    "run --nope": "unrecognized arguments: --nope",
-    "": "the following arguments are required: DIR",
+    "run --output text.npz": "text.npz: must be a directory, but a file is in its way.",
+    "run --nope": "unrecognized arguments: --nope; vi-compare --help tells what there is.",
+    "": "the following arguments are required: DIR; vi-compare --help tells what there is.",
 }
 
 PYTHON = {
@@ -586,11 +587,11 @@ def as_it_was():
         root.handlers[:], root.level, logging.raiseExceptions = before
         os.environ.clear()
         os.environ.update(environment)
-        sys.argv, sys.path[:], logging.shutdown, cli.Sweep.directory = arguments, path, shutdown, None
+        sys.argv, sys.path[:], logging.shutdown, sweeps.Sweep.directory = arguments, path, shutdown, None
         GlobalHydra.instance().clear()
 
 
-def answer(line, command=cli.main):
+def answer(line, command=train):
     """The exit code of a command line in this process, and what it writes to standard error."""
     errors = io.StringIO()
     with as_it_was(), contextlib.redirect_stderr(errors):

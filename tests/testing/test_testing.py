@@ -13,7 +13,6 @@ import tensorflow as tf
 import vi
 from tests.support import extensions, reference
 from tests.support.inventory import concrete
-from vi.commands import check
 from vi.errors import ConfigError
 from vi.estimators import (
     IWAE,
@@ -668,22 +667,22 @@ def test_the_module_is_there_after_import_vi():
         ([], "vi-check: the following arguments are required: my_module.MyEstimator"),
     ],
 )
-def test_a_wrong_command_is_one_sentence_and_exit_code_2(words, sentence, capsys):
-    with pytest.raises(SystemExit, match="2"):
-        check.main(words)
-    said = capsys.readouterr().err
+def test_a_wrong_command_is_one_sentence_and_exit_code_2(words, sentence, command):
+    code, _, said = command("check", *words)
+    assert code == 2
     assert said.startswith(sentence)
     assert said.count("\n") == 1
 
 
-def test_the_command_prints_the_table_and_exits_with_0_or_1(quick, monkeypatch, capsys):
+def test_the_command_prints_the_table_and_exits_with_0_or_1(quick, monkeypatch, command):
     only(monkeypatch, {"gradient for φ"})
-    for words, code in ((["samples=3"], "0"), (["importance_weighted=true"], "1")):
-        with pytest.raises(SystemExit, match=code):
-            check.main(["vi.estimators.StickingTheLanding", *words])
-    out = capsys.readouterr().out
-    assert "StickingTheLanding(samples=3), kind lower" in out
-    assert "StickingTheLanding(samples=5, importance_weighted=True), kind lower" in out
+    for argument, code, title in (
+        ("samples=3", 0, "StickingTheLanding(samples=3), kind lower"),
+        ("importance_weighted=true", 1, "StickingTheLanding(samples=5, importance_weighted=True), kind lower"),
+    ):
+        ended, out, _ = command("check", "vi.estimators.StickingTheLanding", argument)
+        assert ended == code
+        assert title in out
 
 
 @pytest.mark.slow

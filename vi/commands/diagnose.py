@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from typing import NoReturn
 
 from vi.commands.quiet import import_tensorflow
-from vi.commands.start import exit_of
+from vi.commands.requests import request
+from vi.commands.start import run_command
 from vi.loggers.tables import diagnosis_table
 from vi.loggers.terminal import Terminal, evaluation_bar
-from vi.runs import api as runs
+from vi.runs.api import diagnose
 from vi.settings.compose import estimators_of
 
 
-def main() -> None:
-    """Runs `vi-diagnose` with the arguments of the command line, and exits as `exit_of` says."""
-    sys.exit(exit_of("diagnose", _diagnose))
+def main() -> NoReturn:
+    """Runs `vi-diagnose` and exits as `run_command` says."""
+    run_command("diagnose", _diagnose)
 
 
-def _diagnose(asked: dict[str, Any]) -> None:
-    estimators_of(asked["estimators"])
+def _diagnose(given: list[str]) -> None:
+    if (asked := request("diagnose", given)) is None:
+        return
+    estimators_of(asked["estimators"])  # a mistake in a name is answered before TensorFlow is imported
     import_tensorflow()
-    directory, console = asked.pop("run"), Terminal()
+    console = Terminal()
     with evaluation_bar(console) as bar:
-        gradients, slopes = runs.diagnose(directory, **asked, progress=bar)
-    diagnosis_table(console, gradients, slopes, directory)
+        gradients, slopes = diagnose(**asked, progress=bar)
+    diagnosis_table(console, gradients, slopes, asked["run_dir"])

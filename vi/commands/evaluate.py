@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Any
+from typing import NoReturn
 
 from vi.commands.quiet import import_tensorflow
-from vi.commands.start import exit_of
+from vi.commands.requests import request
+from vi.commands.start import run_command
 from vi.loggers.tables import evaluation_table
 from vi.loggers.terminal import Terminal, evaluation_bar
-from vi.runs import api as runs
+from vi.runs.api import evaluate
 
 
-def main() -> None:
-    """Runs `vi-evaluate` with the arguments of the command line, and exits as `exit_of` says."""
-    sys.exit(exit_of("evaluate", _evaluate))
+def main() -> NoReturn:
+    """Runs `vi-evaluate` and exits as `run_command` says."""
+    run_command("evaluate", _evaluate)
 
 
-def _evaluate(asked: dict[str, Any]) -> None:
+def _evaluate(given: list[str]) -> None:
+    if (asked := request("evaluate", given)) is None:
+        return
     import_tensorflow()
-    directory, console = asked.pop("run"), Terminal()
+    console = Terminal()
     with evaluation_bar(console) as bar:
-        evaluation = runs.evaluate(directory, **asked, progress=bar)
-    evaluation_table(console, evaluation, directory)
+        evaluation = evaluate(**asked, progress=bar)
+    evaluation_table(console, evaluation, asked["run_dir"])

@@ -1,70 +1,83 @@
-"""How a console command begins and ends: what it is asked for, what it answers, and its exit code."""
+"""How every console command begins and ends: its options, its answers to mistakes, and its exit code."""
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import signal
 import sys
-import textwrap
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import NoReturn
 
 from vi.errors import ConfigError, RunError
-from vi.runs import api as runs
-from vi.settings.compose import compose_request, conf_directory
+from vi.loggers.terminal import discard_output
 from vi.settings.sentences import first_line, sentence
 
-HELP = {
-    "evaluate": """vi-evaluate: evaluate a trained run on its test set, with importance samples.
 
-Usage: vi-evaluate run=RUN_DIR [KEY=VALUE ...]
+class SeveralErrors(RunError):
+    """Several jobs have failed.
 
-It writes evaluation.json and pictures below RUN_DIR, and adds both to the run's W&B run. Keys and their values:
-""",
-    "diagnose": """vi-diagnose: the signal, the noise and the cost of the gradients of estimators, on a run's model.
+    Args:
+        sentences: one for each.
+    """
 
-Usage: vi-diagnose run=RUN_DIR [KEY=VALUE ...]
-
-It writes diagnostics/gradients.csv, slopes.csv and pictures below RUN_DIR. Keys and their values:
-""",
-}
+    def __init__(self, sentences: list[str]):
+        super().__init__("\n".join(sentences))
+        self.sentences = sentences
 
 
-def exit_of(command: str, work: Callable[[dict[str, Any]], None]) -> int:
-    """Does what a command line asks for, answers what is wrong in one sentence, and gives the exit code.
+class Parser(argparse.ArgumentParser):
+    """The options of a command. A mistake raises ConfigError."""
 
-    Exit codes: 0 done; 1 the work failed; 2 the command, a value or a file was wrong; 129, 130 and 143 interrupted.
+    def error(self, message: str) -> NoReturn:
+        """Called by argparse, which by itself would print the usage and exit."""
+        raise unknown(self.prog, message)
+
+
+def unknown(program: str, message: str) -> ConfigError:
+    """The error of a command line whose options are wrong."""
+    return ConfigError(f"{message}; {program} --help tells what there is.")
+
+
+def run_command(name: str, work: Callable[[list[str]], int | None]) -> NoReturn:
+    """Does the work of the command `vi-NAME` with the arguments of the command line, and exits.
+
+    Whatever goes wrong is one sentence on standard error. HYDRA_FULL_ERROR=1 shows the traceback instead.
+
+    Exit codes: 0 done, or what `work` returns; 1 the work failed; 2 the command, a value or a file was wrong; 129, 130
+    and 143 interrupted by SIGHUP, Ctrl-C and SIGTERM.
     """
     logging.basicConfig(format="%(message)s")
+    show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
     try:
-        asked = _asked(command, sys.argv[1:])
-        if asked is not None:
-            work(asked)
-        return 0
+        sentences, code = [], work(sys.argv[1:]) or 0
+        sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
-        line, code = "interrupted", 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
+        sentences, code = [_interrupted(interrupt)], 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
+    except BrokenPipeError:
+        discard_output()
+        sentences, code = [], 0
     except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR", "0") != "0":
+        if show_traceback:
             raise
-        foreseen = isinstance(error, ConfigError | RunError | OSError)
-        unforeseen = f"{type(error).__name__}: {first_line(error)} (HYDRA_FULL_ERROR=1 says where)"
-        line, code = sentence(error) if foreseen else unforeseen, 2 if isinstance(error, ConfigError) else 1
-    print(f"vi-{command}: {line}", file=sys.stderr)
-    return code
+        sentences, code = _answer(error)
+    for each in sentences:
+        print(f"vi-{name}: {each}", file=sys.stderr)
+    sys.exit(code)
 
 
-def _asked(command: str, given: list[str]) -> dict[str, Any] | None:
-    """What a command line asks for, checked; None for its help, which is printed."""
-    if not {"-h", "--help"}.isdisjoint(given):
-        keys = (conf_directory() / f"{command}.yaml").read_text()
-        print(f"{HELP[command]}\n{textwrap.indent(keys, '  ')}")
-        return None
-    for option in given:
-        if option.startswith("-"):
-            raise ConfigError(f"unrecognized arguments: {option}; vi-{command} --help tells what there is.")
-    asked = compose_request(command, given)
-    asked |= {"run": Path(str(asked["run"])), "data_path": asked.pop("data")["path"]}
-    runs.opened(asked["run"], asked["data_path"])  # a mistake is answered before TensorFlow is imported
-    return asked
+def _interrupted(interrupt: KeyboardInterrupt) -> str:
+    """The sentence that answers an interruption, with how to go on where its notes say so."""
+    return "; ".join(["interrupted", *getattr(interrupt, "__notes__", ())]) + "."
+
+
+def _answer(error: Exception) -> tuple[list[str], int]:
+    """The sentences that answer an error, and the exit code."""
+    if isinstance(error, SeveralErrors):
+        return error.sentences, 1
+    if isinstance(error, ConfigError):
+        return [sentence(error)], 2
+    if isinstance(error, RunError | OSError):
+        return [sentence(error)], 1
+    return [f"{type(error).__name__}: {first_line(error)} (HYDRA_FULL_ERROR=1 shows where)."], 1

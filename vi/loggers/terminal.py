@@ -17,12 +17,17 @@ from vi.loggers.base import Logger
 
 
 class Terminal(rich.console.Console):
-    """The standard output, also when it is a pipe that nobody reads any more: what is written then is lost."""
+    """The standard output. A pipe whose reader has gone ends nothing: what is written then is lost."""
 
     def on_broken_pipe(self) -> None:
         """Called by rich, which by itself would end the process."""
         self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
+
+
+def discard_output() -> None:
+    """From now on, what is written to the standard output is lost."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Console(Logger):

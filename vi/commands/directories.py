@@ -1,0 +1,85 @@
+"""Where `vi-train` writes: the directory of a run, of a sweep, and of each job of a sweep, as Hydra asks for them."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from vi.errors import ConfigError
+from vi.runs.directory import newest_jobs, read_summary
+from vi.settings.overrides import require_same
+
+GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+class Sweep(Callback):
+    """Remembers where the jobs of a multirun are."""
+
+    directory: Path | None = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Called by Hydra before the first job."""
+        with contextlib.suppress(Exception):  # a wrong sweep.resume is answered by the sweeper
+            Sweep.directory = Path(config.hydra.sweep.dir)
+
+
+def _run_directory(resume: Any, new: str) -> str:
+    """The directory of a run: a new one, or its own if it is resumed."""
+    return new if resume is None else str(resume)
+
+
+def _sweep_directory(resume: Any, run: Any, sweeper: str, new: str, *, _root_: DictConfig) -> str:
+    """The directory of a multirun: a new one, or its own if it is resumed."""
+    if run is not None:
+        raise ConfigError(f"resume={run}: goes on with a single run; with -m, use sweep.resume=SWEEP_DIR.")
+    if resume is None:
+        return new
+    if sweeper != GRID:
+        raise ConfigError(f"sweep.resume={resume}: goes on with grids only; an Optuna study starts anew.")
+    if not Path(str(resume)).is_dir() or not newest_jobs(Path(str(resume))):
+        raise ConfigError(f"sweep.resume={resume}: must be the directory of a multirun, and holds no job.")
+    if OmegaConf.is_missing(_root_.hydra.job, "num"):  # before the first job
+        _require_same_sweep(Path(str(resume)), _root_.hydra.overrides.task)
+    return str(resume)
+
+
+def _require_same_sweep(directory: Path, typed: Sequence[str]) -> None:
+    """Raises ConfigError unless the sweep was begun with these overrides; the logger and data.path may differ."""
+
+    def settings(overrides: Sequence[str]) -> list[str]:
+        return [o for o in overrides if not o.lstrip("+").startswith(("sweep.resume=", "logger", "data.path="))]
+
+    with contextlib.suppress(OSError, AttributeError, OmegaConfBaseException):  # what Hydra wrote is not needed
+        begun = settings(OmegaConf.load(directory / "multirun.yaml").hydra.overrides.task)
+        if begun != settings(typed):
+            raise ConfigError(
+                f"sweep.resume={directory}: give the same overrides again, in the same order: {shlex.join(begun)}."
+            )
+
+
+def _job_directory(resume: Any, sweep: str, number: int, *, _root_: DictConfig) -> str:
+    """The folder of a job within its sweep: a new one, the one that it had, or a retry beside one that failed."""
+    name, again = str(number), 0
+    while resume is not None and (folder := Path(sweep) / name).is_dir():
+        if (folder / "config.yaml").exists():
+            try:
+                require_same(folder, _root_)
+            except ConfigError as error:
+                raise ConfigError(f"sweep.resume={resume}: give the same overrides again; {error}") from None
+        if read_summary(folder).get("status") != "failed":
+            break
+        again += 1
+        name = f"{number}_retry_{again}"
+    return name
+
+
+OmegaConf.register_new_resolver("vi.run_directory", _run_directory, replace=True)
+OmegaConf.register_new_resolver("vi.sweep_directory", _sweep_directory, replace=True)
+OmegaConf.register_new_resolver("vi.job_directory", _job_directory, replace=True)

@@ -1,0 +1,136 @@
+"""One job of `vi-train`: a single run, or one of the runs of a multirun."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import traceback
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from vi.commands import workers
+from vi.commands.directories import Sweep
+from vi.commands.quiet import import_tensorflow
+from vi.errors import ConfigError, RunError
+from vi.files import short
+from vi.loggers.tables import next_commands
+from vi.loggers.terminal import Terminal
+from vi.runs.directory import mark_failed, newest_jobs, read_summary
+from vi.settings.compose import choices_of, resolve
+from vi.settings.overrides import resumed
+from vi.settings.sentences import first_line, sentence
+
+log = logging.getLogger(__name__)
+
+
+class JobFailed(RunError):
+    """A job of a multirun has failed; the others go on."""
+
+
+def run_job(config: DictConfig, line: str, typed: list[str]) -> float | None:
+    """Trains what Hydra has composed, and returns the number that a sweeper maximizes.
+
+    Args:
+        config: without Hydra's own part, which is in HydraConfig.
+        line: the command line.
+        typed: its overrides.
+
+    Raises:
+        ConfigError, RunError: the single run was wrong or has failed.
+        JobFailed: the job of a multirun was wrong or has failed.
+        Interrupted: by a signal, in a process that is no worker.
+    """
+    composed = HydraConfig.get()
+    single, directory = composed.mode == RunMode.RUN, short(Path(composed.runtime.output_dir))
+    if workers.in_worker():
+        workers.listen()
+        if workers.interruption.heard is not None:
+            return None
+    try:
+        summary = _train(config, directory, line, typed)
+    except KeyboardInterrupt as interrupt:
+        if workers.in_worker():  # raised, it would have joblib kill the other workers while they save
+            return None
+        if single and (directory / "config.yaml").exists():
+            interrupt.add_note(f"vi-train resume={directory} goes on")
+        raise
+    except Exception as error:
+        error = error if isinstance(error, ConfigError | RunError) else _with_traceback_in_file(error, directory)
+        if single:
+            raise error from error.__cause__
+        raise _failed(error, directory) from error
+    if single:
+        next_commands(Terminal(), directory, summary)
+    return _objective(summary["best"], config.trainer.monitor)
+
+
+def _train(config: DictConfig, directory: Path, line: str, typed: list[str]) -> dict[str, Any]:
+    """The summary of the run that this job trains, or has trained before."""
+    composed = HydraConfig.get()
+    choices, group, resume, cores = choices_of(composed), None, config.resume is not None, 0
+    if composed.mode == RunMode.RUN:
+        if config.sweep.resume is not None:
+            raise ConfigError(f"sweep.resume={config.sweep.resume}: goes on with a multirun; add -m.")
+        plain = resumed(directory, typed, config) if resume else resolve(config, choices)
+    else:
+        plain, typed, group = resolve(config, choices), _overrides(), Path(composed.sweep.dir).name
+        cores = workers.threads(composed.launcher)
+        if config.sweep.resume is not None and (directory / "config.yaml").exists():
+            summary, resume = read_summary(directory), True
+            if summary.get("status") == "finished":
+                log.info("Job %d (%s) has finished before; it is left as it is.", composed.job.num, " ".join(typed))
+                return summary
+    import_tensorflow(cores)
+    from vi.runs.api import run
+    from vi.runs.summary import Command
+
+    return run(plain, directory, Command(line, typed, group), resume)
+
+
+def _objective(best: dict[str, Any], monitor: str) -> float:
+    """The best value of the monitored metric, with the sign that makes more of it better."""
+    name = next(name for name in (monitor, "validation/iw_bound", "validation/nll") if best.get(name) is not None)
+    return best[name] if name.endswith(("elbo", "bound")) else -best[name]
+
+
+def _overrides() -> list[str]:
+    """The overrides of this job of a multirun, with interpolations as they were typed."""
+    overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)
+    return [override for override in overrides if not override.startswith("sweep.resume=")]
+
+
+def _with_traceback_in_file(error: Exception, directory: Path) -> RunError:
+    """An unforeseen error as a sentence that names the file with its traceback."""
+    file = directory / "traceback.txt"
+    with contextlib.suppress(OSError):
+        file.write_text("".join(traceback.format_exception(error)))
+    failure = RunError(f"{type(error).__name__}: {first_line(error)} (the traceback is in {file})")
+    failure.__cause__ = error
+    return failure
+
+
+def _failed(error: Exception, directory: Path) -> JobFailed:
+    """The error of a job of a multirun, with its number and overrides. It is logged, and kept in the job's folder."""
+    overrides = _overrides()
+    mark_failed(directory, sentence(error), overrides)
+    failure = JobFailed(f"job {HydraConfig.get().job.num} ({','.join(overrides)}): {sentence(error)}")
+    log.error("vi-train: %s", failure)
+    return failure
+
+
+def failed_jobs() -> list[str]:
+    """A sentence for each job of the sweep that has failed."""
+    sentences = []
+    for folder in [] if Sweep.directory is None else newest_jobs(Sweep.directory):
+        try:
+            summary = read_summary(folder)
+        except ConfigError as error:
+            sentences.append(f"job {folder.name}: {error}")
+            continue
+        if summary.get("status") == "failed":
+            sentences.append(f"job {folder.name} ({','.join(summary.get('overrides', []))}) failed: {summary['error']}")
+    return sentences
