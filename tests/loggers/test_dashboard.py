@@ -15,7 +15,8 @@ import pytest
 import wandb
 
 from tests.support.dashboard import STEPS, records, row, start
-from vi.loggers import dashboard
+from vi.loggers.dashboard import feeder
+from vi.loggers.dashboard import logger as wandb_logger
 from vi.loggers.metrics_file import MetricsFile
 
 KEY = "0123456789" * 4
@@ -51,7 +52,7 @@ def metrics(directory):
 
 
 def warnings(caplog):
-    return [record.getMessage() for record in caplog.records if record.name == "vi.loggers.dashboard"]
+    return [record.getMessage() for record in caplog.records if record.name.startswith("vi.loggers.dashboard")]
 
 
 def test_the_files_of_wandb_say_what_was_logged(tmp_path, caplog):
@@ -180,8 +181,8 @@ def test_what_wandb_refuses_is_one_warning(tmp_path, caplog):
 
 
 def test_rows_beyond_the_bound_of_the_queue_are_left_out_with_one_warning(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(dashboard, "QUEUE_SIZE", 2)
-    with dashboard._one_run_at_a_time:  # so that nothing is taken out
+    monkeypatch.setattr(feeder, "QUEUE_SIZE", 2)
+    with wandb_logger.one_run_at_a_time:  # so that nothing is taken out
         logger = start(tmp_path)
         for step in STEPS:
             logger.log(row(step))
@@ -195,24 +196,25 @@ JOB = """
 import json, logging, os, signal, sys, time
 from pathlib import Path
 from tests.support.dashboard import STEPS, row, start
-from vi.loggers import dashboard
+from vi.loggers.dashboard import earlier, wandb_run
+from vi.loggers.dashboard import logger as wandb_logger
 from vi.loggers.metrics_file import MetricsFile
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s")
 directory, what, mode, status = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
-dashboard.OFFLINE_SECONDS = 3 if what == "SIGSTOP" else 60
-dashboard.START_SECONDS = 2 if status == "finished" else dashboard.START_SECONDS
+wandb_logger.OFFLINE_SECONDS = 3 if what == "SIGSTOP" else 60
+wandb_run.START_SECONDS = 2 if status == "finished" else wandb_run.START_SECONDS
 file, logger = MetricsFile(directory / "metrics.csv"), start(directory, mode=mode)
 for step in STEPS:
     file.log(row(step))
     logger.log(row(step))
     if step == STEPS[1] and what != "nothing":
-        while len(dashboard._logged_steps(directory, "abc")) < 2:
+        while len(earlier.logged_steps(directory, "abc")) < 2:
             time.sleep(0.1)  # until the file has what was logged
-        os.kill(logger._service.pid, getattr(signal, what))
+        os.kill(logger._service._process.pid, getattr(signal, what))
 logger.finish({"status": status})
 if what != "nothing":
-    dashboard.OFFLINE_SECONDS = 60
+    wandb_logger.OFFLINE_SECONDS = 60
     following = start(directory, id="following", mode=mode)
     following.log(row(5))
     following.finish({"status": "finished"})
@@ -366,7 +368,7 @@ def test_online_the_rows_are_at_the_server_while_the_run_goes_on(tmp_path, monke
 
 
 def test_a_server_that_takes_nothing_is_given_up_at_the_end_and_the_files_are_kept(tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(dashboard, "ONLINE_SECONDS", 6)
+    monkeypatch.setattr(wandb_logger, "ONLINE_SECONDS", 6)
     with serving(monkeypatch, uploads=False):
         logger = start(tmp_path, mode="online")
         for step in STEPS:

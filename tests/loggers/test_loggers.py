@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 import rich.console
 
+from vi.loggers.diagnosis import diagnosis_table
 from vi.loggers.metrics_file import MetricsFile
-from vi.loggers.tables import diagnosis_table, next_commands
+from vi.loggers.tables import next_commands
 from vi.loggers.terminal import Console
 from vi.training.fit import Progress
 

@@ -7,7 +7,7 @@ from typing import NoReturn
 from vi.commands.quiet import import_tensorflow
 from vi.commands.requests import request
 from vi.commands.start import run_command
-from vi.loggers.tables import diagnosis_table
+from vi.loggers.diagnosis import diagnosis_table
 from vi.loggers.terminal import Terminal, evaluation_bar
 from vi.runs.api import diagnose
 from vi.settings.compose import estimators_of

@@ -4,20 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+
+class Standing(Protocol):
+    """Where a training stands, as far as loggers read it: `vi.training.fit.Progress`."""
+
+    @property
+    def step(self) -> int:
+        """The steps that are done."""
+
+    @property
+    def total(self) -> int:
+        """All steps."""
+
+    @property
+    def epoch(self) -> float:
+        """step · B / N."""
+
+    @property
+    def bound(self) -> float:
+        """The mean of the estimator's bound since the last evaluation, in nats per datum."""
+
+    @property
+    def examples_per_second(self) -> float | None:
+        """The speed of training; None before it is known."""
 
 
 class Logger:
-    """What a run tells its loggers; a subclass replaces what it wants to hear."""
+    """What a run tells its loggers.
 
-    def progress(self, progress: Any) -> None:
-        """A compiled call has ended; `progress` is `vi.loop.Progress`."""
+    The methods do nothing. A subclass replaces `progress`, `log`, `picture` and `finish` as it needs.
+    """
+
+    def progress(self, progress: Standing) -> None:
+        """Called after each compiled call, about once a second."""
 
     def log(self, row: Mapping[str, float | None]) -> None:
-        """An evaluation has ended; `row` is a row of metrics.csv."""
+        """Called after each evaluation with a row of metrics.csv."""
 
     def picture(self, name: str, path: Path) -> None:
-        """A picture was made."""
+        """Called with the file of each picture."""
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """The run has ended, well or badly; `summary` is what summary.json says."""
+        """Called once at the end, also of a run that fails, with what summary.json says."""
+
+
+class Loggers(Logger):
+    """Several loggers as one."""
+
+    def __init__(self, *loggers: Logger):
+        self.loggers = list(loggers)
+
+    def progress(self, progress: Standing) -> None:
+        """Tells all of them."""
+        for logger in self.loggers:
+            logger.progress(progress)
+
+    def log(self, row: Mapping[str, float | None]) -> None:
+        """Tells all of them."""
+        for logger in self.loggers:
+            logger.log(row)
+
+    def picture(self, name: str, path: Path) -> None:
+        """Tells all of them."""
+        for logger in self.loggers:
+            logger.picture(name, path)
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Tells all of them."""
+        for logger in self.loggers:
+            logger.finish(summary)

@@ -12,15 +12,15 @@ from vi.loggers.base import Logger
 
 
 class MetricsFile(Logger):
-    """Appends each row to metrics.csv; what cannot be computed stays empty."""
+    """Appends each row to metrics.csv. The cell of a number that cannot be computed is empty."""
 
     def __init__(self, path: Path):
         self.path = path
 
-    def go_back(self, row: Mapping[str, float | None]) -> None:
-        """Leaves what a run that goes on has logged up to its checkpoint, of which `row` is the last; none if empty.
+    def truncate(self, row: Mapping[str, float | None]) -> None:
+        """Truncates the file to the checkpoint from which a run goes on; `row` is the last row before it.
 
-        Rows of later steps and a torn row of a killed run go; the last one is written again if the kill kept it.
+        Drops later and torn rows and writes the checkpoint's row again. An empty `row` drops the whole file.
         """
         if not row:
             self.path.unlink(missing_ok=True)
@@ -34,7 +34,7 @@ class MetricsFile(Logger):
         write(self.path, file.getvalue())
 
     def log(self, row: Mapping[str, float | None]) -> None:
-        """Appends the row, and before the first the header."""
+        """Appends the row. The first row writes the header, too."""
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
             writer = csv.DictWriter(file, list(row), lineterminator="\n")

@@ -6,14 +6,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import rich.box
 import rich.console
 import rich.progress
 import rich.table
 
-from vi.loggers.base import Logger
+from vi.loggers.base import Logger, Standing
 
 
 class Terminal(rich.console.Console):
@@ -48,7 +47,7 @@ class Console(Logger):
         )
         self.task = self.bar.add_task("", total=None, epoch="0", bound="–", speed="–")
 
-    def progress(self, progress: Any) -> None:
+    def progress(self, progress: Standing) -> None:
         """Moves the bar."""
         self.bar.start()
         self.bar.update(
@@ -68,14 +67,14 @@ class Console(Logger):
             text = f"epoch {row['epoch']:.1f}  {'  '.join(values)}  {row['seconds']:.0f} s"
             self.console.print(text, highlight=False, soft_wrap=True)
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
+    def finish(self, summary: Mapping[str, object]) -> None:
         """Takes the bar away."""
         self.bar.stop()
 
 
 @contextlib.contextmanager
 def evaluation_bar(console: rich.console.Console) -> Iterator[Callable[[str, float], None]]:
-    """On a terminal, a bar that is told the stage of an evaluation and what fraction of it is done."""
+    """A function that shows the stage of an evaluation and its fraction done, as a bar; nothing outside a terminal."""
     column = rich.progress.TextColumn("{task.description}")
     columns = (
         column,
@@ -89,7 +88,7 @@ def evaluation_bar(console: rich.console.Console) -> Iterator[Callable[[str, flo
 
 
 def print_line(console: rich.console.Console, line: str) -> None:
-    """Prints a line as it is: neither wrapped nor coloured."""
+    """Prints a line without wrapping or colours."""
     console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 

@@ -88,7 +88,7 @@ def run_job(
             save_config(config, directory / "config.yaml")
             write_summary(summary, directory)
             (directory / "model.txt").write_text(describe(parts.model, trainer))
-            metrics.go_back(progress.row)
+            metrics.truncate(progress.row)
             if config["logger"]["wandb"]:
                 loggers.append(dashboard(config, summary, command, directory))
             summary |= _train(parts, trainer, settings, checkpoints, progress, loggers, interruption)

@@ -1,0 +1,80 @@
+"""A thread that hands on what it is given, so that nobody waits for the one who takes it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+
+QUEUE_SIZE = 10_000
+"""How many items may wait. More are left out."""
+LOST = "what it misses is in metrics.csv."
+
+
+class Feeder(Generic[Item]):
+    """Hands items to Weights & Biases in a thread. Everything that goes wrong there is one warning in all.
+
+    Args:
+        take: called in the thread with this feeder and an iterator over the items, which ends when the feeder is
+            closed.
+    """
+
+    def __init__(self, take: Callable[[Feeder[Item], Iterator[Item]], None]):
+        self.abandoned = False
+        self._take = take
+        self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._warnings = threading.Semaphore(1)
+        self._thread = threading.Thread(target=self._feed, name="wandb", daemon=True)
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        """Gives an item, unless too many wait already."""
+        if self._items.qsize() < QUEUE_SIZE:
+            self._items.put(item)
+        else:
+            self.warn(f"Weights & Biases lags {QUEUE_SIZE:,} rows behind; {LOST}")
+
+    def close(self, last: Item, seconds: float, kill: Callable[[], None]) -> None:
+        """Gives the last item, waits until all have been taken, and gives up after so many seconds.
+
+        `kill` then ends what the thread waits for, so that neither the thread nor the end of the process hangs.
+        """
+        self._items.put(last)
+        self._items.put(None)
+        try:
+            self._thread.join(seconds)
+        finally:
+            if self._thread.is_alive():
+                self.abandoned = True
+                self.warn(f"Weights & Biases has not finished after {seconds} s and is given up; {LOST}")
+                kill()
+                self._thread.join(1)
+
+    def warn(self, sentence: str) -> None:
+        """Warns, unless there has been a warning."""
+        if self._warnings.acquire(blocking=False):
+            log.warning("%s", sentence)
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """Makes an exception a warning."""
+        try:
+            yield
+        except Exception as error:
+            self.warn(f"Weights & Biases failed ({in_sentence(error)}); {LOST}")
+
+    def _feed(self) -> None:
+        with self.guard():
+            self._take(self, iter(self._items.get, None))
+
+
+def in_sentence(error: Exception) -> str:
+    """What an error says, as a part of a sentence."""
+    text = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
+    return text or type(error).__name__
