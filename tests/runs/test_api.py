@@ -322,7 +322,7 @@ def test_where_the_step_cannot_be_examined_its_number_is_still_said(tmp_path, mo
     def fail(trainer):
         raise ValueError("no memory")
 
-    monkeypatch.setattr("vi.runs.job.examine", fail)
+    monkeypatch.setattr("vi.runs.failure.examine", fail)
     wild = ["optimizer=sgd", "optimizer.learning_rate=1e9"]
     with pytest.raises(
         RunError, match=r"^step \d+ is not finite; no checkpoint .*not be kept \(ValueError: no memory\)"

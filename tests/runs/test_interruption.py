@@ -22,10 +22,10 @@ def _sigint_is_heard():
 def test_a_signal_is_kept_until_it_is_asked_for(number):
     handler = signal.getsignal(number)
     with Interruption() as interruption:
-        interruption.check()
+        interruption.poll()
         os.kill(os.getpid(), number)
         with pytest.raises(Interrupted) as interrupted:
-            interruption.check()
+            interruption.poll()
         interruption.heard = None
     assert interrupted.value.args == (number,)
     assert signal.getsignal(number) == handler
@@ -55,7 +55,7 @@ def test_an_ignored_signal_stays_ignored():
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Interruption() as interruption:
         os.kill(os.getpid(), signal.SIGINT)
-        interruption.check()
+        interruption.poll()
     assert signal.signal(signal.SIGINT, handler) == signal.SIG_IGN
 
 
@@ -63,7 +63,7 @@ def test_one_within_another_takes_over_what_that_has_heard():
     with Interruption() as outer:
         os.kill(os.getpid(), signal.SIGTERM)
         with Interruption() as inner, pytest.raises(Interrupted):
-            inner.check()
+            inner.poll()
         outer.heard = None
 
 
@@ -74,7 +74,7 @@ def test_in_another_thread_it_changes_nothing():
     def work():
         with Interruption() as interruption:
             seen.append(signal.getsignal(signal.SIGINT))
-            interruption.check()
+            interruption.poll()
 
     thread = threading.Thread(target=work)
     thread.start()

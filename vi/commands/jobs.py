@@ -19,7 +19,7 @@ from vi.errors import ConfigError, RunError
 from vi.files import short
 from vi.loggers.tables import next_commands
 from vi.loggers.terminal import Terminal
-from vi.runs.directory import mark_failed, newest_jobs, read_summary
+from vi.runs.directory import Summary, mark_failed, newest_jobs, read_summary
 from vi.settings.compose import choices_of, resolve
 from vi.settings.overrides import resumed
 from vi.settings.sentences import first_line, sentence
@@ -31,7 +31,7 @@ class JobFailed(RunError):
     """A job of a multirun has failed; the others go on."""
 
 
-def run_job(config: DictConfig, line: str, typed: list[str]) -> float | None:
+def train_composed(config: DictConfig, line: str, typed: list[str]) -> float | None:
     """Trains what Hydra has composed, and returns the number that a sweeper maximizes.
 
     Args:
@@ -68,7 +68,7 @@ def run_job(config: DictConfig, line: str, typed: list[str]) -> float | None:
     return _objective(summary["best"], config.trainer.monitor)
 
 
-def _train(config: DictConfig, directory: Path, line: str, typed: list[str]) -> dict[str, Any]:
+def _train(config: DictConfig, directory: Path, line: str, typed: list[str]) -> Summary:
     """The summary of the run that this job trains, or has trained before."""
     composed = HydraConfig.get()
     choices, group, resume, cores = choices_of(composed), None, config.resume is not None, 0
@@ -85,10 +85,10 @@ def _train(config: DictConfig, directory: Path, line: str, typed: list[str]) -> 
                 log.info("Job %d (%s) has finished before; it is left as it is.", composed.job.num, " ".join(typed))
                 return summary
     import_tensorflow(cores)
-    from vi.runs.api import run
+    from vi.runs.job import Job
     from vi.runs.summary import Command
 
-    return run(plain, directory, Command(line, typed, group), resume)
+    return Job(plain, Command(line, typed, group), directory if resume else None).run(directory)
 
 
 def _objective(best: dict[str, Any], monitor: str) -> float:

@@ -16,7 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from vi.commands.directories import Sweep
-from vi.commands.jobs import JobFailed, failed_jobs, run_job
+from vi.commands.jobs import JobFailed, failed_jobs, train_composed
 from vi.commands.start import SeveralErrors, run_command, unknown
 from vi.commands.workers import Supervisor
 from vi.errors import ConfigError, RunError
@@ -77,7 +77,7 @@ def _compose_and_run(line: str, overrides: list[str]) -> None:
     @hydra.main(version_base="1.3", config_path=str(conf_directory()), config_name="train")
     def job(config: DictConfig) -> float | None:
         try:
-            return run_job(config, line, overrides)
+            return train_composed(config, line, overrides)
         except Exception as error:
             if HydraConfig.get().mode == RunMode.RUN:
                 errors.append(error)  # Hydra would log it

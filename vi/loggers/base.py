@@ -56,6 +56,10 @@ class Loggers(Logger):
     def __init__(self, *loggers: Logger):
         self.loggers = list(loggers)
 
+    def add(self, logger: Logger) -> None:
+        """Adds another one."""
+        self.loggers.append(logger)
+
     def progress(self, progress: Standing) -> None:
         """Tells all of them."""
         for logger in self.loggers:

@@ -69,6 +69,10 @@ class Console(Logger):
 
     def finish(self, summary: Mapping[str, object]) -> None:
         """Takes the bar away."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Takes the bar away."""
         self.bar.stop()
 
 

@@ -1,4 +1,4 @@
-"""Runs from Python: train, go on, evaluate, diagnose, replay."""
+"""Runs from Python: train, resume, evaluate, diagnose, replay."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from vi.errors import ConfigError, RunError
+from vi.errors import ConfigError
 from vi.files import write
 from vi.precision import set_precision
 from vi.runs import build as builder
-from vi.runs.directory import lock
+from vi.runs.directory import Summary, claim
+from vi.runs.restore import Checkpoint, load, reopened
 from vi.settings import compose, saved, schema
 from vi.settings import overrides as typed
 from vi.settings.saved import Config
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from vi.models.latent import LatentVariableModel
-    from vi.runs.summary import Command
     from vi.training.nonfinite import Examination
-from vi.runs.restore import initialize, load, opened, restored
+
+Split = Literal["test", "validation", "train"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +32,11 @@ class Run:
 
     directory: Path
     config: Config = dataclasses.field(repr=False)
-    summary: Config = dataclasses.field(repr=False)
+    summary: Summary = dataclasses.field(repr=False)
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """metrics.csv, a row per evaluation."""
+        """metrics.csv, with a row for each evaluation."""
         import pandas as pd
 
         return pd.read_csv(self.directory / "metrics.csv")
@@ -47,15 +48,15 @@ class Run:
     def evaluate(
         self,
         checkpoint: Literal["best", "last"] = "best",
-        split: Literal["test", "validation", "train"] = "test",
+        split: Split = "test",
         samples: int = 5000,
         size: int | None = None,
     ) -> dict[str, Any]:
-        """Its evaluation, as `vi-evaluate` makes it and evaluation.json has it."""
+        """Evaluates the trained model as `vi-evaluate` does; returns what evaluation.json says."""
         return evaluate(self.directory, checkpoint, split, samples, size)
 
     def diagnose(self, *arguments: Any, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """The signal, noise and cost of estimators' gradients on its model: `vi.runs.diagnose` of this run."""
+        """Diagnoses estimators on the trained model: `vi.runs.api.diagnose` with these arguments."""
         return diagnose(self.directory, *arguments, **options)
 
 
@@ -67,42 +68,51 @@ def train(overrides: Sequence[str] = (), directory: str | Path | None = None) ->
     Args:
         overrides: as on the command line, for example `["data=mnist", "estimator.samples=5"]`, or
             `["resume=RUN_DIR"]`.
-        directory: the run directory; by default `outputs/<name>/<date>_<time>`.
+        directory: the run directory; by default a new one, `outputs/<name>/<date>_<time>`, with a suffix such as _2
+            if another run has taken that name.
 
     Raises:
         ConfigError: a value, a name or a file is wrong; nothing has been written.
         RunError: the training could not go on.
         Interrupted: by Ctrl-C or SIGTERM; the run can be resumed.
     """
-    import datetime
-
     if isinstance(overrides, str):
         raise ConfigError(f"{overrides}: overrides are a list of texts, such as [{overrides!r}].")
     composed, choices = compose.compose(overrides)
-    resume = composed.resume
+    resume = None if composed.resume is None else Path(str(composed.resume))
     if composed.sweep.resume is not None:
         raise ConfigError(
             f"sweep.resume={composed.sweep.resume}: goes on with a multirun, which only vi-train -m does."
         )
     if resume is None:
         config = compose.resolve(composed, choices)
-        directory = directory or Path("outputs") / config["name"] / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
     elif directory is None:
-        directory = Path(str(resume))
-        config = typed.resumed(directory, overrides, composed)
+        config = typed.resumed(resume, overrides, composed)
     else:
         raise ConfigError(f"resume={resume}: the run goes on in its own directory, not in {directory}.")
+    from vi.runs.job import Job
     from vi.runs.summary import Command
 
-    command = Command(f"vi.train({list(overrides)})", list(overrides))
-    summary = run(config, Path(directory), command, resume=resume is not None)
-    return Run(Path(directory), config, summary)
+    job = Job(config, Command(f"vi.train({list(overrides)})", list(overrides)), resume)
+    chosen = resume or (_new_directory(config["name"]) if directory is None else Path(directory))
+    return Run(chosen, config, job.run(chosen))
+
+
+def _new_directory(name: str) -> Path:
+    """A new directory for a run of this name, in `outputs`."""
+    import datetime
+
+    directory = Path("outputs") / name / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
+    try:
+        return claim(directory)
+    except OSError:
+        return directory  # the job says why it cannot be made
 
 
 def evaluate(
     run_dir: str | Path,
     checkpoint: Literal["best", "last"] = "best",
-    split: Literal["test", "validation", "train"] = "test",
+    split: Split = "test",
     samples: int = 5000,
     size: int | None = None,
     *,
@@ -114,13 +124,13 @@ def evaluate(
     It clears Keras's session, and sets Keras's precision and the global seeds, as the run's config says.
 
     Args:
-        run_dir: the directory of the run, which has ended or was interrupted.
-        checkpoint: whose weights.
-        split: of the run's data.
+        run_dir: the directory of a run that has ended or was interrupted.
+        checkpoint: whose weights are evaluated.
+        split: the data to evaluate on.
         samples: S, importance samples for each datum.
-        size: only the first so many data for what needs S samples, all if None.
+        size: how many data, from the first on, are evaluated with S samples; None stands for all.
         data_path: where the data are now, if they have moved.
-        progress: told the stage and what fraction of it is done.
+        progress: called with a stage and the fraction of it that is done.
 
     Returns:
         What evaluation.json says (`vi.evaluation.evaluate_model`), with the checkpoint and its step.
@@ -132,23 +142,14 @@ def evaluate(
     """
     directory, asked = Path(run_dir), {"checkpoint": checkpoint, "split": split, "samples": samples, "size": size}
     schema.check_request("evaluate", {"run": str(run_dir), **asked, "data": {"path": data_path}})
-    config, summary = opened(directory, data_path)
-    from vi.errors import reason
-    from vi.evaluation.report import evaluate_model
-    from vi.runs.interruption import Interruption
-    from vi.runs.outputs import leave, record
-    from vi.training.devices import wants_xla
+    with reopened(directory, checkpoint, data_path) as run:
+        from vi.evaluation.report import evaluate_model
+        from vi.runs.outputs import leave, record
 
-    with lock(directory), Interruption() as interruption:
-        parts, step = restored(config, summary, directory, checkpoint)
-        jit, check = wants_xla(parts.model, config), interruption.check
-        numbers = evaluate_model(parts, split, samples, size, jit=jit, check=check, progress=progress)
-        evaluation = {"checkpoint": checkpoint, "step": step, **numbers}
-        try:
-            pictures = leave(evaluation, parts, directory, check)
-        except OSError as error:
-            raise RunError(f"{error.filename or directory}: could not be written ({reason(error)}).") from None
-        record(evaluation, pictures, config, summary, directory)
+        numbers = evaluate_model(run.parts, split, samples, size, jit=run.jit, check=run.poll, progress=progress)
+        evaluation = {"checkpoint": checkpoint, "step": run.step, **numbers}
+        pictures = leave(evaluation, run.parts, directory, run.poll)
+        record(evaluation, pictures, run.config, run.summary, directory)
     return evaluation
 
 
@@ -158,8 +159,8 @@ def diagnose(
     samples: Sequence[int] = (1, 5, 25, 100),
     repeats: int = 200,
     batch_size: int = 20,
-    checkpoint: Literal["best", "last", "initial"] = "best",
-    split: Literal["test", "validation", "train"] = "validation",
+    checkpoint: Checkpoint = "best",
+    split: Split = "validation",
     *,
     data_path: str | None = None,
     progress: Callable[[str, float], None] = lambda stage, done: None,
@@ -167,48 +168,44 @@ def diagnose(
     """Diagnoses estimators on a run's model as `vi-diagnose` does: writes tables and pictures into diagnostics/.
 
     It clears Keras's session, and sets Keras's precision and the global seeds, as the run's config says. The noise
-    depends on `data.seed` alone, and β is that of the checkpoint's step. Networks of an estimator's own have their
+    depends on `data.seed` alone, and β has its value at the checkpoint's step. An estimator's own networks have their
     initial weights.
 
     Args:
-        run_dir: the directory of the run, which has ended or was interrupted.
-        estimators: choices of the group, or dotted paths of classes of one's own that take `samples`.
-        samples: S, each with every estimator; what an estimator refuses, or memory does not hold, is a warning, and
-            left out.
-        repeats: gradients with noise of their own.
-        batch_size: the first so many data of the split, the same in all gradients.
-        checkpoint: whose weights; "initial" is as the run began.
-        split: of the run's data.
+        run_dir: the directory of a run that has ended or was interrupted.
+        estimators: choices of the group `estimator`, or dotted paths of your own classes, which must take `samples`.
+        samples: the numbers S of samples to try with every estimator. A pair that the estimator refuses, or that does
+            not fit into memory, is left out with a warning.
+        repeats: how many gradients are computed, each with fresh noise.
+        batch_size: how many data of the split, from the first on, all gradients use.
+        checkpoint: whose weights are used; "initial" stands for the weights with which the run began.
+        split: the data to use.
         data_path: where the data are now, if they have moved.
-        progress: told the stage and what fraction of it is done.
+        progress: called with a stage and the fraction of it that is done.
 
     Returns:
         What gradients.csv (`vi.diagnostics.diagnose`) and slopes.csv (`vi.diagnostics.fit_slopes`) say.
 
     Raises:
         ConfigError: the directory holds no run, or no such checkpoint or split, or a value is wrong.
-        RunError: out of memory for every estimator, or the files could not be written.
+        RunError: no estimator fits into memory, or the files could not be written.
         Interrupted: by Ctrl-C or SIGTERM.
     """
-    directory, of = Path(run_dir), {"checkpoint": checkpoint, "split": split, "batch_size": batch_size}
-    asked = {"run": str(run_dir), **of, "repeats": repeats, "data": {"path": data_path}}
+    directory, on = Path(run_dir), {"checkpoint": checkpoint, "split": split, "batch_size": batch_size}
+    asked = {"run": str(run_dir), **on, "repeats": repeats, "data": {"path": data_path}}
     schema.check_request("diagnose", {**asked, "estimators": list(estimators), "samples": list(samples)})
-    settings, (config, summary) = compose.estimators_of(estimators), opened(directory, data_path)
-    from vi import diagnostics
-    from vi import pictures as figures
-    from vi.errors import reason
-    from vi.estimators import Estimator
-    from vi.evaluation.evaluator import Evaluator
-    from vi.evaluation.report import open_split
-    from vi.runs.interruption import Interruption
-    from vi.training.devices import wants_xla
+    settings = compose.estimators_of(estimators)
+    with reopened(directory, checkpoint, data_path) as run:
+        from vi import diagnostics
+        from vi.estimators import Estimator
+        from vi.evaluation.evaluator import Evaluator
+        from vi.evaluation.report import open_split
 
-    def maker(name: str) -> Callable[[int], Estimator]:
-        return lambda s: builder.instantiate("estimators", {**settings[name], "samples": s}, Estimator)
+        def maker(name: str) -> Callable[[int], Estimator]:
+            return lambda s: builder.instantiate("estimators", {**settings[name], "samples": s}, Estimator)
 
-    with lock(directory), Interruption() as interruption:
-        parts, step = restored(config, summary, directory, checkpoint)
-        data, jit = open_split(parts, split), wants_xla(parts.model, config)
+        parts = run.parts
+        data = open_split(parts, split)
         if batch_size > len(data):
             raise ConfigError(f"batch_size={batch_size}: exceeds the {len(data)} {split} data.")
         gradients = diagnostics.diagnose(
@@ -218,26 +215,29 @@ def diagnose(
             samples,
             repeats,
             seed=parts.data.seed,
-            step=step,
-            kl_weight=float(parts.beta(step) if callable(parts.beta) else parts.beta),
-            jit=jit,
-            check=interruption.check,
+            step=run.step,
+            kl_weight=float(parts.beta(run.step) if callable(parts.beta) else parts.beta),
+            jit=run.jit,
+            check=run.poll,
             progress=progress,
-        ).assign(**of, step=step)
+        ).assign(**on, step=run.step)
         slopes = diagnostics.fit_slopes(gradients)
-        try:
-            (folder := directory / "diagnostics").mkdir(exist_ok=True)
-            write(folder / "gradients.csv", gradients.to_csv(index=False))
-            write(folder / "slopes.csv", slopes.to_csv(index=False))
-            for quantity in ("snr", "variance"):
-                figures.power_laws(folder / f"{quantity}.png", gradients, slopes, quantity)
-        except OSError as error:
-            raise RunError(f"{error.filename or directory}: could not be written ({reason(error)}).") from None
+        _write_diagnosis(directory / "diagnostics", gradients, slopes)
     return gradients, slopes
 
 
+def _write_diagnosis(folder: Path, gradients: pd.DataFrame, slopes: pd.DataFrame) -> None:
+    from vi import pictures
+
+    folder.mkdir(exist_ok=True)
+    write(folder / "gradients.csv", gradients.to_csv(index=False))
+    write(folder / "slopes.csv", slopes.to_csv(index=False))
+    for quantity in ("snr", "variance"):
+        pictures.power_laws(folder / f"{quantity}.png", gradients, slopes, quantity)
+
+
 def replay(folder: str | Path) -> Examination:
-    """Computes the step again that stopped a run since it was not finite, with the weights before it.
+    """Computes a step again that was not finite and stopped its run, with the weights before the step.
 
     It sets Keras's precision and the global seeds as the run's config says.
 
@@ -247,23 +247,9 @@ def replay(folder: str | Path) -> Examination:
     Raises:
         ConfigError: the folder holds no such step, or the data have changed.
     """
-    from vi.runs.job import make_trainer
+    from vi.runs.training import make_trainer
     from vi.training import nonfinite
 
     config = saved.read(Path(folder).absolute().parent)
     set_precision(config["trainer"]["precision"])
     return nonfinite.replay(make_trainer(builder.build(config), config), Path(folder))
-
-
-def run(config: Config, directory: Path, command: Command, resume: bool = False) -> Config:
-    """One job: builds what the config describes, trains it, and writes everything below `directory`."""
-    from vi.runs.job import run_job
-    from vi.training.checkpoints import Checkpoints
-    from vi.training.devices import set_up_devices
-
-    set_up_devices()
-    set_precision(config["trainer"]["precision"])
-    parts = builder.build(config)
-    if config["init_from"] and not Checkpoints(directory / "checkpoints", {}):
-        initialize(parts.model, Path(str(config["init_from"])))
-    return run_job(parts, config, directory, command, saved.save, resume)

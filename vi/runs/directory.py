@@ -1,4 +1,4 @@
-"""The directory of a run: who holds it, and what its summary says."""
+"""The directory of a run: a name that nobody else has, the process that holds it, and its summary."""
 
 from __future__ import annotations
 
@@ -15,10 +15,32 @@ from typing import Any
 from vi.errors import ConfigError
 from vi.files import write
 
+Summary = dict[str, Any]
+
+
+def claim(directory: Path) -> Path:
+    """Makes a new directory of this name, or with the first suffix _2, _3, … that is free; returns its path.
+
+    Making a directory is atomic: of several processes that ask for one name, each gets a directory of its own.
+
+    Raises:
+        OSError: no directory can be made there.
+    """
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    number, candidate = 1, directory
+    while True:
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            number += 1
+            candidate = directory.with_name(f"{directory.name}_{number}")
+        else:
+            return candidate
+
 
 @contextlib.contextmanager
 def lock(directory: Path) -> Iterator[None]:
-    """Holds the directory for this process. The kernel lets go of it however the process ends.
+    """Holds the directory for this process. The kernel releases it however the process ends.
 
     Raises:
         ConfigError: another process holds it.
@@ -43,8 +65,8 @@ def in_use(directory: Path) -> bool:
         os.close(descriptor)
 
 
-def read_summary(directory: Path) -> dict[str, Any]:
-    """What summary.json says; nothing where there is none.
+def read_summary(directory: Path) -> Summary:
+    """What summary.json says; empty if there is no such file.
 
     Raises:
         ConfigError: it is damaged.
@@ -61,8 +83,13 @@ def read_summary(directory: Path) -> dict[str, Any]:
     return summary
 
 
+def write_summary(summary: Summary, directory: Path) -> None:
+    """Writes summary.json, whole or not at all."""
+    write(directory / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
+
+
 def newest_jobs(sweep: Path) -> list[Path]:
-    """The folder of each job of a sweep, the last one where it was run again, in the order of their numbers."""
+    """The folder of each job of a sweep in the order of their numbers; of a job that was retried, the last retry."""
     newest: dict[int, tuple[int, Path]] = {}
     for folder in sweep.iterdir():
         if folder.is_dir() and (found := re.fullmatch(r"(\d+)(?:_retry_(\d+))?", folder.name)):
@@ -72,9 +99,9 @@ def newest_jobs(sweep: Path) -> list[Path]:
 
 
 def mark_failed(directory: Path, error: str, overrides: list[str]) -> None:
-    """Says in summary.json that a job has failed, where it has failed before it became a run."""
+    """Writes a summary.json for a job that has failed before it became a run."""
     if directory.is_dir() and not (directory / "summary.json").exists():
-        write(directory / "summary.json", json.dumps({"status": "failed", "error": error, "overrides": overrides}))
+        write_summary({"status": "failed", "error": error, "overrides": overrides}, directory)
 
 
 def _take(descriptor: int) -> bool:
@@ -82,6 +109,6 @@ def _take(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system that knows no locks
+    except OSError:  # the file system has no locks
         return True
     return True

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP as a question that is asked between compiled calls."""
+"""Ctrl-C, SIGTERM and SIGHUP, kept until a run asks for them between compiled calls."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """While it is entered, the first Ctrl-C, SIGTERM or SIGHUP is kept for `check`; a second one interrupts at once.
+    """A context that keeps the first Ctrl-C, SIGTERM or SIGHUP for `poll`. A second signal raises KeyboardInterrupt.
 
-    Entered within another one, it takes over what that has heard. A signal that nobody has asked for when it is left
-    is handed on. Only the main thread hears signals, and a signal that the process ignores is left ignored.
+    Within another interruption, it takes over a signal that the outer one has received. On exit, a signal that nobody
+    has polled is sent again. Only the main thread receives signals. A signal that the process ignores stays ignored.
     """
 
     def __init__(self) -> None:
         self.heard: int | None = None
         self._handlers: dict[int, Any] = {}
 
-    def check(self) -> None:
-        """Raises Interrupted if a signal has come."""
+    def poll(self) -> None:
+        """Raises Interrupted if a signal has been received."""
         if self.heard is not None:
             raise Interrupted(self.heard)
 
@@ -50,7 +50,7 @@ class Interruption:
 
     @property
     def _outer(self) -> Interruption | None:
-        """The one that this one was entered within."""
+        """The interruption around this one, if there is one."""
         owner = getattr(self._handlers.get(signal.SIGTERM), "__self__", None)
         return owner if isinstance(owner, Interruption) else None
 

@@ -1,4 +1,4 @@
-"""What a run leaves beside its numbers: the description of its model, its W&B run, its evaluation."""
+"""What a run leaves beside its metrics: the description of its model, its W&B run, its evaluation."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from vi.evaluation.report import flat
 from vi.files import write
 from vi.loggers.dashboard import WandbLogger
+from vi.models.latent import LatentVariableModel
 from vi.pictures.draw import draw
+from vi.runs.build import Parts
+from vi.runs.directory import Summary
 from vi.runs.summary import Command, count_parameters, count_variables
+from vi.settings.saved import Config
 from vi.training.trainer import Trainer
 
 
-def describe(model: Any, trainer: Trainer) -> str:
+def describe(model: LatentVariableModel, trainer: Trainer) -> str:
     """The Keras summaries of encoder and decoder, and the parameters of each group."""
     lines: list[str] = []
     for network in (model.encoder, model.decoder):
         if hasattr(network, "summary"):
             network.summary(print_fn=lines.append, line_length=78)
-    parts = {"posterior": model.posterior, "likelihood": model.likelihood, "prior": model.prior}
+    parts: dict[str, keras.Layer] = {"posterior": model.posterior, "likelihood": model.likelihood, "prior": model.prior}
     lines += [
         f"{name}: {type(part).__name__}, {count_variables(part.trainable_variables):,} parameters"
         for name, part in parts.items()
@@ -30,8 +36,8 @@ def describe(model: Any, trainer: Trainer) -> str:
     return "\n".join(lines) + "\n"
 
 
-def dashboard(config: dict, summary: dict, command: Command, directory: Path) -> WandbLogger:
-    """The W&B run of a run, begun or gone on with."""
+def dashboard(config: Config, summary: Summary, command: Command, directory: Path) -> WandbLogger:
+    """The logger of a run's W&B run, which is begun or resumed."""
     choices, settings = config.get("choices") or {}, dict(config["logger"]["wandb"])
     tags = [config["name"], *(choices[group] for group in ("estimator", "data") if choices.get(group))]
     about = {
@@ -44,7 +50,9 @@ def dashboard(config: dict, summary: dict, command: Command, directory: Path) ->
     return WandbLogger(directory, config, **(about | settings))
 
 
-def record(evaluation: dict, pictures: dict[str, Path], config: dict, summary: dict, directory: Path) -> None:
+def record(
+    evaluation: Mapping[str, Any], pictures: Mapping[str, Path], config: Config, summary: Summary, directory: Path
+) -> None:
     """Adds the numbers and the pictures of an evaluation to the W&B run of a run that has ended, if it has one."""
     if config["logger"]["wandb"] and "wandb_id" in summary:
         group = directory.parent.name if (directory.parent / "multirun.yaml").exists() else None
@@ -55,9 +63,9 @@ def record(evaluation: dict, pictures: dict[str, Path], config: dict, summary: d
 
 
 def leave(
-    evaluation: Mapping[str, Any], parts: Any, directory: Path, check: Callable[[], None] = lambda: None
+    evaluation: Mapping[str, Any], parts: Parts, directory: Path, poll: Callable[[], None] = lambda: None
 ) -> dict[str, Path]:
-    """Writes evaluation.json and the pictures of its split below the directory of a run; returns these by name."""
+    """Writes evaluation.json and pictures of its split into the directory of a run; returns the pictures by name."""
     write(directory / "evaluation.json", json.dumps(evaluation, indent=2, allow_nan=False) + "\n")
     split = getattr(parts.data, evaluation["split"])
-    return dict(draw(parts, split, directory / "metrics.csv", directory / "evaluation", check))
+    return dict(draw(parts, split, directory / "metrics.csv", directory / "evaluation", poll))

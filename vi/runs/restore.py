@@ -1,23 +1,29 @@
-"""Trained runs opened again: their config, their model, their parts."""
+"""Trained runs opened again: their config, their model, their parts at a checkpoint."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from vi.errors import ConfigError
+from vi.errors import ConfigError, RunError, reason
 from vi.precision import set_precision
 from vi.runs import build as builder
-from vi.runs.directory import newest_jobs, read_summary
+from vi.runs.directory import Summary, lock, newest_jobs, read_summary
+from vi.runs.interruption import Interruption
 from vi.settings import saved
 from vi.settings.saved import Config
 
 if TYPE_CHECKING:
     from vi.models.latent import LatentVariableModel
 
+Checkpoint = Literal["best", "last", "initial"]
+
 
 def load(run_dir: str | Path, checkpoint: Literal["best", "last"] = "best") -> LatentVariableModel:
-    """The trained model of a run, with the weights of its best or its last checkpoint; needs no data.
+    """The trained model of a run, with the weights of the best or the last checkpoint; needs no data.
 
     It sets Keras's precision to the run's.
 
@@ -33,8 +39,12 @@ def load(run_dir: str | Path, checkpoint: Literal["best", "last"] = "best") -> L
     return model
 
 
-def opened(directory: Path, data_path: str | None = None) -> tuple[Config, Config]:
-    """The config and the summary of a run, its data at `data_path` where they have moved; needs no TensorFlow.
+def opened(directory: Path, data_path: str | None = None) -> tuple[Config, Summary]:
+    """The config and the summary of a run; needs no TensorFlow.
+
+    Args:
+        directory: of the run.
+        data_path: where the data are now, if they have moved.
 
     Raises:
         ConfigError: the directory holds no run, or the run's data are read from no path.
@@ -49,8 +59,56 @@ def opened(directory: Path, data_path: str | None = None) -> tuple[Config, Confi
     return config, summary
 
 
-def restored(config: Config, summary: Config, directory: Path, checkpoint: Any) -> tuple[builder.Parts, int]:
-    """What a run's config describes, with the weights of a checkpoint, and the step of that."""
+@dataclasses.dataclass(frozen=True)
+class Reopened:
+    """A trained run that is open for an evaluation or a diagnosis.
+
+    Attributes:
+        parts: what the config describes, with the weights of a checkpoint.
+        step: the step of the checkpoint.
+        config: of the run.
+        summary: of the run.
+        jit: whether XLA compiles.
+        poll: raises Interrupted once a signal has been received.
+    """
+
+    parts: builder.Parts
+    step: int
+    config: Config
+    summary: Summary
+    jit: bool
+    poll: Callable[[], None]
+
+
+@contextlib.contextmanager
+def reopened(directory: Path, checkpoint: Checkpoint, data_path: str | None = None) -> Iterator[Reopened]:
+    """Opens a trained run, and holds its directory for this process. The arguments are as in `opened` and `restored`.
+
+    It clears Keras's session, and sets Keras's precision and the global seeds, as the run's config says.
+
+    Raises:
+        ConfigError: there is no such run, data or checkpoint, or another process is at work in the directory.
+        RunError: a file could not be written.
+    """
+    config, summary = opened(directory, data_path)
+    from vi.training.devices import wants_xla
+
+    with lock(directory), Interruption() as interruption:
+        parts, step = restored(config, summary, directory, checkpoint)
+        try:
+            yield Reopened(parts, step, config, summary, wants_xla(parts.model, config), interruption.poll)
+        except OSError as error:
+            raise RunError(f"{error.filename or directory}: could not be written ({reason(error)}).") from None
+
+
+def restored(config: Config, summary: Summary, directory: Path, checkpoint: Checkpoint) -> tuple[builder.Parts, int]:
+    """What the config of a run describes, with the weights of a checkpoint, and the step of the checkpoint.
+
+    The checkpoint "initial" stands for the weights with which the run began.
+
+    Raises:
+        ConfigError: the data are not those of the run, or there is no such checkpoint.
+    """
     from vi.training.checkpoints import Checkpoints
     from vi.training.devices import set_up_devices
 
@@ -63,15 +121,15 @@ def restored(config: Config, summary: Config, directory: Path, checkpoint: Any) 
         if config["init_from"]:
             initialize(parts.model, Path(str(config["init_from"])))
         return parts, 0
-    restored = Checkpoints(directory / "checkpoints", {"model": parts.model.variables}).restore(checkpoint)
-    return parts, restored["step"]
+    state = Checkpoints(directory / "checkpoints", {"model": parts.model.variables}).restore(checkpoint)
+    return parts, state["step"]
 
 
 def initialize(model: LatentVariableModel, run_dir: Path) -> None:
     """Gives a model the weights of the best checkpoint of a run.
 
     Raises:
-        ConfigError: the directory holds no run, or one of a model of another shape.
+        ConfigError: the directory holds no run, or its model has other shapes.
     """
     from vi.training.checkpoints import Checkpoints
 

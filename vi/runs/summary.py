@@ -1,26 +1,26 @@
-"""summary.json: what is known of a run as it begins, and where it stands."""
+"""What summary.json says of a run: how it began, on what, and where it stands."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import logging
 import math
 import os
 import platform
 import secrets
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
+import keras
 import tensorflow as tf
 
 from vi.errors import ConfigError
-from vi.files import write
-from vi.runs.directory import read_summary
+from vi.runs.build import Parts
+from vi.runs.directory import Summary, read_summary
+from vi.settings.saved import Config
 from vi.training.fit import Progress
 from vi.training.trainer import Trainer
 
@@ -36,8 +36,8 @@ class Command:
 
     Attributes:
         line: the command line.
-        overrides: what was typed, such as "seed=1".
-        group: the sweep that it is a job of, if it is one.
+        overrides: as they were typed, such as "seed=1".
+        group: the name of the sweep, for a job of a multirun.
     """
 
     line: str
@@ -45,8 +45,8 @@ class Command:
     group: str | None = None
 
 
-def standing(progress: Progress) -> dict[str, Any]:
-    """What the summary says of a run wherever it stands."""
+def standing(progress: Progress) -> Summary:
+    """How far a run has come."""
     return {
         "step": progress.step,
         "epoch": progress.epoch,
@@ -56,14 +56,18 @@ def standing(progress: Progress) -> dict[str, Any]:
     }
 
 
-def read_earlier(directory: Path, data: Any) -> dict:
-    """The summary of a run that is gone on with."""
+def read_earlier(directory: Path, data_hash: str) -> Summary:
+    """The summary of a run that is resumed; empty, with a warning, if it cannot be read.
+
+    Raises:
+        ConfigError: the run was trained on other data.
+    """
     try:
         earlier = read_summary(directory)
     except ConfigError as error:
-        log.warning("%s The run is gone on with without it.", error)
+        log.warning("%s The run goes on without it.", error)
         return {}
-    if earlier.get("data_hash", data.hash) != data.hash:
+    if earlier.get("data_hash", data_hash) != data_hash:
         raise ConfigError(f"resume={directory}: the data are not those that the run was trained on; see data.path.")
     now, then = _versions(), earlier.get("versions", {})
     changed = [f"{name} {then[name]} → {now[name]}" for name in now if then.get(name, now[name]) != now[name]]
@@ -73,9 +77,9 @@ def read_earlier(directory: Path, data: Any) -> dict:
 
 
 def about(
-    parts: Any, config: dict, trainer: Trainer, command: Command, earlier: dict, progress: Progress
-) -> dict[str, Any]:
-    """What is known of a run as it begins, or goes on."""
+    parts: Parts, config: Config, trainer: Trainer, command: Command, earlier: Summary, progress: Progress
+) -> Summary:
+    """What is known of a run when it begins or goes on; `earlier` is its summary of before, empty for a new run."""
     gpus = tf.config.list_physical_devices("GPU")
     now = datetime.datetime.now().isoformat(timespec="seconds")
     resumed = (
@@ -109,7 +113,7 @@ def _versions() -> dict[str, str]:
 
 
 def _git_commit() -> str | None:
-    """The commit of the directory that the run was started in, if it is in a git repository."""
+    """The git commit of the current directory; None outside a git repository."""
     try:
         git = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     except OSError:
@@ -117,16 +121,11 @@ def _git_commit() -> str | None:
     return git.stdout.strip() or None
 
 
-def write_summary(summary: dict, directory: Path) -> None:
-    """Writes summary.json, whole or not at all."""
-    write(directory / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
-
-
 def count_parameters(trainer: Trainer) -> dict[str, int]:
     """The trainable parameters of each group."""
     return {group: count_variables(variables) for group, variables in trainer.variables.items()}
 
 
-def count_variables(variables: Sequence[Any]) -> int:
-    """The numbers that variables hold."""
+def count_variables(variables: Iterable[keras.Variable]) -> int:
+    """How many numbers the variables hold."""
     return sum(math.prod(v.shape) for v in variables)

@@ -1,0 +1,124 @@
+"""The training of a run: its trainer, its validation, and the best weights at the end."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any
+
+from vi.diagnostics.report import watch_gradients
+from vi.errors import RunError
+from vi.evaluation.evaluator import Evaluator
+from vi.evaluation.probes import are_classes, knn_accuracy
+from vi.loggers.base import Logger
+from vi.runs.build import Parts
+from vi.settings.saved import Config
+from vi.training.checkpoints import Checkpoints
+from vi.training.devices import wants_xla
+from vi.training.fit import Progress, fit
+from vi.training.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+WATCHED_DATA = 20
+"""trainer.diagnose_every measures gradients on this number of validation data, from the first on."""
+
+
+def make_trainer(parts: Parts, config: Config) -> Trainer:
+    """The trainer that a config describes."""
+    settings, jit = config["trainer"], wants_xla(parts.model, config)
+    log.info("%s XLA (trainer.jit=%s).", "Compiling with" if jit else "Compiling without", settings["jit"])
+    return Trainer(
+        parts.model,
+        parts.estimator,
+        parts.data,
+        parts.optimizers,
+        batch_size=settings["batch_size"],
+        seed=config["seed"],
+        beta=parts.beta,
+        noise=settings["noise"],
+        update_every=settings["update_every"],
+        jit=jit,
+    )
+
+
+def train(
+    parts: Parts,
+    trainer: Trainer,
+    settings: dict[str, Any],
+    checkpoints: Checkpoints,
+    progress: Progress,
+    logger: Logger,
+    poll: Callable[[], None],
+) -> dict[str, Any]:
+    """Trains to the end and leaves the best weights in the model; returns the numbers that the summary holds.
+
+    Args:
+        parts: data and model.
+        trainer: at the step where to begin.
+        settings: the section `trainer` of the config.
+        checkpoints: of the run.
+        progress: where to begin; it is brought forward in place.
+        logger: told the progress and each row of metrics.csv.
+        poll: called between compiled calls; raises Interrupted to end the training.
+
+    Returns:
+        The `final` metrics on all validation data, those of the `best` checkpoint with its step, and `knn_accuracy`.
+
+    Raises:
+        Interrupted: by `poll`.
+        RunError: the training could not go on, or a final metric is not finite.
+    """
+    data = parts.data
+    evaluator = Evaluator(parts.model, data, jit=trainer.jit, check=poll)
+
+    def validate(size: int | None) -> dict[str, float]:
+        return _validate(evaluator, data.validation, settings["validation_samples"], size)
+
+    watch = None
+    if settings["diagnose_every"] is not None:
+        batch = evaluator.view(data.validation, range(min(WATCHED_DATA, len(data.validation))))
+        watch = watch_gradients(trainer, batch, data.seed, poll)
+    fit(
+        trainer,
+        lambda: validate(settings["validation_size"]),
+        checkpoints,
+        [logger],
+        epochs=settings["epochs"],
+        evaluate_every=settings["evaluate_every"],
+        monitor=settings["monitor"],
+        patience=settings["patience"],
+        steps_per_call=settings["steps_per_call"],
+        nonfinite=settings["nonfinite"],
+        progress=progress,
+        check=poll,
+        diagnose=watch,
+        diagnose_every=settings["diagnose_every"],
+    )
+    final = validate(None)
+    best, best_step = final, progress.step
+    if progress.best_step != progress.step:
+        best_step = checkpoints.restore("best")["step"]
+        best = validate(None)
+    for name, value in (*final.items(), *best.items()):
+        if not math.isfinite(value):
+            raise RunError(f"{name} on all validation data is not finite after {progress.step} steps.")
+    accuracy = None
+    if are_classes(data.train.y) and are_classes(data.validation.y):
+        train_means, means = evaluator.means(data.train), evaluator.means(data.validation)
+        accuracy = knn_accuracy(train_means, data.train.y, means, data.validation.y)
+    return {"final": final, "best": {"step": best_step, **best}, "knn_accuracy": accuracy}
+
+
+def _validate(evaluator: Evaluator, split: Any, samples: int, size: int | None) -> dict[str, float]:
+    """The validation metrics, in nats per datum; the importance bound of the first `size` data only."""
+    elbo = evaluator.estimate(split, samples=1)
+    metrics = {"validation/nll": -float(elbo.log_likelihood.mean())}
+    if elbo.kl is not None:
+        iw_bound = evaluator.estimate(split, samples, size).iw_bound
+        assert iw_bound is not None
+        metrics["validation/kl"] = float(elbo.kl.mean())
+        metrics["validation/elbo"] = -metrics["validation/nll"] - metrics["validation/kl"]
+        metrics["validation/iw_bound"] = float(iw_bound.mean())
+    return metrics
