@@ -19,8 +19,8 @@ from hydra.core.global_hydra import GlobalHydra
 
 import vi
 from tests.support.runs import TINY
-from vi.commands import directories as sweeps
 from vi.commands.compare import main as compare
+from vi.commands.directories import Directories
 from vi.commands.train import main as train
 from vi.runs import directory as directories
 
@@ -587,7 +587,7 @@ def as_it_was():
         root.handlers[:], root.level, logging.raiseExceptions = before
         os.environ.clear()
         os.environ.update(environment)
-        sys.argv, sys.path[:], logging.shutdown, sweeps.Sweep.directory = arguments, path, shutdown, None
+        sys.argv, sys.path[:], logging.shutdown, Directories.sweep = arguments, path, shutdown, None
         GlobalHydra.instance().clear()
 
 

@@ -9,25 +9,55 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from vi.errors import ConfigError
-from vi.runs.directory import newest_jobs, read_summary
+from vi.runs.directory import claim, newest_jobs, read_summary
 from vi.settings.overrides import require_same
 
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
-class Sweep(Callback):
-    """Remembers where the jobs of a multirun are."""
+class Directories(Callback):
+    """Claims a new directory before a run or a multirun begins, and remembers the directory of the multirun.
 
-    directory: Path | None = None
+    So two that begin in the same second write into different directories. A directory that the user has named, or that
+    is resumed, keeps its name.
+    """
+
+    sweep: Path | None = None
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Called by Hydra before a single run."""
+        _claim(config, "run")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Called by Hydra before the first job."""
-        with contextlib.suppress(Exception):  # a wrong sweep.resume is answered by the sweeper
-            Sweep.directory = Path(config.hydra.sweep.dir)
+        with contextlib.suppress(
+            ConfigError, OmegaConfBaseException
+        ):  # a wrong sweep.resume is answered by the sweeper
+            if claimed := _claim(config, "sweep"):  # Hydra composes the config of each job from its overrides
+                config.hydra.overrides.hydra.append(f"hydra.sweep.dir={claimed}")
+            Directories.sweep = Path(config.hydra.sweep.dir)
+
+
+def _claim(config: DictConfig, section: str) -> Path | None:
+    """Claims the directory of a section of Hydra's config and writes its name there.
+
+    Returns None where the user has named it, the run is resumed, or it cannot be made, which Hydra then reports.
+    """
+    settings: Any = OmegaConf.to_container(config.hydra[section], resolve=False)
+    resume = config.resume if section == "run" else config.sweep.resume
+    if resume is not None or not str(settings["dir"]).startswith("${vi."):
+        return None
+    try:
+        claimed = claim(Path(config.hydra[section].dir))
+    except OSError:
+        return None
+    with read_write(config.hydra):
+        config.hydra[section].dir = str(claimed)
+    return claimed
 
 
 def _run_directory(resume: Any, new: str) -> str:

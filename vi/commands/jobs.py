@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from vi.commands import workers
-from vi.commands.directories import Sweep
+from vi.commands.directories import Directories
 from vi.commands.quiet import import_tensorflow
 from vi.errors import ConfigError, RunError
 from vi.files import short
@@ -125,7 +125,7 @@ def _failed(error: Exception, directory: Path) -> JobFailed:
 def failed_jobs() -> list[str]:
     """A sentence for each job of the sweep that has failed."""
     sentences = []
-    for folder in [] if Sweep.directory is None else newest_jobs(Sweep.directory):
+    for folder in [] if Directories.sweep is None else newest_jobs(Directories.sweep):
         try:
             summary = read_summary(folder)
         except ConfigError as error:

@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from vi.commands.directories import Sweep
+from vi.commands.directories import Directories
 from vi.commands.jobs import JobFailed, failed_jobs, train_composed
 from vi.commands.start import SeveralErrors, run_command, unknown
 from vi.commands.workers import Supervisor
@@ -45,15 +45,15 @@ def _train(given: list[str]) -> None:
         with Supervisor():
             _compose_and_run(line, overrides)
     except KeyboardInterrupt as interrupt:
-        if Sweep.directory is not None:
-            interrupt.add_note(f"vi-train -m sweep.resume={short(Sweep.directory)} with the same overrides goes on")
+        if Directories.sweep is not None:
+            interrupt.add_note(f"vi-train -m sweep.resume={short(Directories.sweep)} with the same overrides goes on")
         raise
     except ConfigError:
         raise
     except Exception as error:
         raise _explain(error) from error
-    if Sweep.directory is not None and not newest_jobs(Sweep.directory):
-        raise ConfigError(f"{short(Sweep.directory)}: the sweep has no job; does a glob match nothing?")
+    if Directories.sweep is not None and not newest_jobs(Directories.sweep):
+        raise ConfigError(f"{short(Directories.sweep)}: the sweep has no job; does a glob match nothing?")
     if sentences := failed_jobs():  # an Optuna study ends well regardless
         raise SeveralErrors(sentences)
 

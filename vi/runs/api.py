@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -100,8 +101,6 @@ def train(overrides: Sequence[str] = (), directory: str | Path | None = None) ->
 
 def _new_directory(name: str) -> Path:
     """A new directory for a run of this name, in `outputs`."""
-    import datetime
-
     directory = Path("outputs") / name / f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
     try:
         return claim(directory)
