@@ -18,7 +18,7 @@ from vi.settings.compose import conf_directory
 VI = Path(vi.__file__).parent
 FILES = graph("vi", "experiments")
 TESTS = graph("tests")
-GROUND = {"errors", "random", "ops", "files", "precision", "particles"}
+GROUND = {"errors", "kinds", "random", "ops", "files", "precision", "particles"}
 COMPONENTS = {"likelihoods", "priors", "posteriors", "estimators"}
 BELOW = {
     **dict.fromkeys(["settings", "distributions", "networks", "data", "loggers"], GROUND),
@@ -44,8 +44,8 @@ ONLY = {
     "plotly": ("vi.compare",),
 }
 NEVER = {
-    "tensorflow": ("vi.errors", "vi.files", "vi.settings", "vi.compare", "vi.loggers"),
-    "keras": ("vi.errors", "vi.files", "vi.settings", "vi.compare", "vi.loggers"),
+    "tensorflow": ("vi.errors", "vi.kinds", "vi.files", "vi.settings", "vi.compare", "vi.loggers"),
+    "keras": ("vi.errors", "vi.kinds", "vi.files", "vi.settings", "vi.compare", "vi.loggers"),
 }
 
 

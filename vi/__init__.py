@@ -3,7 +3,15 @@
 `vi.train(overrides)` trains as the command `vi-train` does; `vi.load(run_dir)` gives a trained model back.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vi import testing
+    from vi.errors import ConfigError, Interrupted, RunError
+    from vi.estimators import Estimator
+    from vi.models import LatentVariableModel
+    from vi.runs.api import Run, replay, train
+    from vi.runs.restore import load
 
 __all__ = [
     "ConfigError",

@@ -212,11 +212,11 @@ def test_a_path_that_is_typed_must_hold_the_file_and_the_environment_may_not(tmp
     images, labels = np.zeros((20, 28, 28), np.uint8), np.zeros(20, np.uint8)
     monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: ((images, labels), (images, labels)))
     monkeypatch.setenv("VI_DATA_DIR", str(tmp_path))
-    assert data.mnist(None).source == "Keras's mnist"
+    assert data.mnist(None, validation=5).source == "Keras's mnist"
     with pytest.raises(ConfigError, match=r"holds no mnist\.npz"):
         data.mnist(str(tmp_path))
     np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
-    assert data.mnist(None).source == str(tmp_path / "mnist.npz")
+    assert data.mnist(None, validation=5).source == str(tmp_path / "mnist.npz")
 
 
 def test_absent_and_offline_is_one_sentence(monkeypatch):
@@ -232,7 +232,7 @@ def test_absent_and_offline_is_one_sentence(monkeypatch):
 
 
 def test_the_embedded_digits():
-    dataset = data.digits(validation=0.2, scale=16)
+    dataset = data.digits(binarization="none")
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (1198, 299, 300)
     assert dataset.event_shape == (8, 8, 1)
     assert dataset.train.x.dtype == np.uint8

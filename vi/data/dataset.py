@@ -9,7 +9,7 @@ import logging
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import keras
 import numpy as np
@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from vi import random
 from vi.errors import ConfigError
+from vi.kinds import Fraction, Positive, Seed
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ ARRAYS = (*(f"{kind}_{part}" for kind in "xy" for part in PARTS), *(f"{name}_tra
 
 
 Binarization = Literal["none", "dynamic", "static"]
+Validation = Fraction | Annotated[int, Positive] | Literal["given", "test"] | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,10 +93,10 @@ class Dataset:
         self,
         arrays: Mapping[str, np.ndarray],
         source: str,
-        validation: float | int | Literal["given", "test"] | None = None,
-        scale: float = 1.0,
+        validation: Validation = None,
+        scale: Annotated[float, Positive] = 1.0,
         binarization: Binarization = "none",
-        seed: int = 0,
+        seed: Seed = 0,
     ):
         self.source, self.binarization, self.seed = source, binarization, seed
         self._arrays, self._scale = arrays, float(scale)

@@ -6,20 +6,34 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated, Any
 
 import keras
 import numpy as np
 
-from vi import random
-from vi.data.dataset import Dataset
+from vi import kinds, random
+from vi.data.dataset import Binarization, Dataset, Validation
 from vi.errors import ConfigError
+from vi.kinds import Positive
 
 DIRECTORY = "VI_DATA_DIR"
 """The environment variable that names the folder of the data where data.path is null."""
 
 
-def digits(**options) -> Dataset:
-    """Scikit-learn's 1,797 handwritten digits of 8×8 grey levels 0 … 16; a fixed sixth is the test set."""
+def digits(
+    validation: Validation = 0.2,
+    scale: Annotated[float, Positive] = 16,
+    binarization: Binarization = "dynamic",
+    **options: Any,
+) -> Dataset:
+    """Scikit-learn's 1,797 handwritten digits of 8×8 grey levels 0 … 16; a fixed sixth is the test set.
+
+    Args:
+        validation: a fraction or a count of the training data, or "test".
+        scale: x is divided by it.
+        binarization: "none", the grey levels; "static", drawn once; "dynamic", drawn afresh each time it is seen.
+        options: `seed`, as of `Dataset`.
+    """
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
@@ -27,35 +41,92 @@ def digits(**options) -> Dataset:
     order = random.permutation(len(x), random.seed(0, "split")).numpy()
     test, train = np.sort(order[:300]), np.sort(order[300:])
     arrays = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
-    return Dataset(arrays, "scikit-learn's digits", **options)
+    return Dataset(arrays, "scikit-learn's digits", validation, scale, binarization, **options)
 
 
-def mnist(path: str | None = None, **options) -> Dataset:
-    """MNIST, 60,000 + 10,000 images of 28×28 grey levels, from `mnist.npz` or through Keras."""
-    return _keras_images("mnist", path, **options)
+def mnist(
+    path: kinds.Path | None = None,
+    validation: Validation = 10_000,
+    scale: Annotated[float, Positive] = 255,
+    **options: Any,
+) -> Dataset:
+    """MNIST, 60,000 + 10,000 images of 28×28 grey levels, from `mnist.npz` or through Keras.
+
+    Args:
+        path: a folder that holds `mnist.npz`, or the file. None is the folder of the environment variable
+            VI_DATA_DIR, else Keras's cache, else a download.
+        validation: a fraction or a count of the training data, or "test".
+        scale: x is divided by it.
+        options: `binarization` and `seed`, as of `Dataset`.
+    """
+    return _keras_images("mnist", path, validation=validation, scale=scale, **options)
 
 
-def fashion_mnist(path: str | None = None, **options) -> Dataset:
-    """Fashion-MNIST, 60,000 + 10,000 images of 28×28 grey levels, from `fashion_mnist.npz` or through Keras."""
-    return _keras_images("fashion_mnist", path, **options)
+def fashion_mnist(
+    path: kinds.Path | None = None,
+    validation: Validation = 10_000,
+    scale: Annotated[float, Positive] = 255,
+    **options: Any,
+) -> Dataset:
+    """Fashion-MNIST, 60,000 + 10,000 images of 28×28 grey levels, from `fashion_mnist.npz` or through Keras.
+
+    Args:
+        path: a folder that holds `fashion_mnist.npz`, or the file. None is the folder of the environment variable
+            VI_DATA_DIR, else Keras's cache, else a download.
+        validation: a fraction or a count of the training data, or "test".
+        scale: x is divided by it.
+        options: `binarization` and `seed`, as of `Dataset`.
+    """
+    return _keras_images("fashion_mnist", path, validation=validation, scale=scale, **options)
 
 
-def binarized_mnist(path: str | None = None, **options) -> Dataset:
-    """The fixed binarization of MNIST of Larochelle & Murray (2011), 50,000 + 10,000 + 10,000 images."""
+def binarized_mnist(
+    path: kinds.Path | None = None,
+    validation: Validation = "given",
+    scale: Annotated[float, Positive] = 1,
+    **options: Any,
+) -> Dataset:
+    """MNIST in the fixed binarization of Larochelle & Murray (2011), 50,000 + 10,000 + 10,000 images.
+
+    Args:
+        path: a folder that holds `binarized_mnist_larochelle.npz`, or the file; None is the folder of the environment
+            variable VI_DATA_DIR.
+        validation: "given", the set's own; a fraction or a count of the training data; or "test".
+        scale: x is divided by it.
+        options: `binarization` and `seed`, as of `Dataset`.
+    """
     file = _find("binarized_mnist", "binarized_mnist_larochelle.npz", path)
     names = {"x_train": "x_train", "x_validation": "x_valid", "x_test": "x_test"}
-    return Dataset(_Images(_open_npz(file), names), str(file), **options)
+    return Dataset(_Images(_open_npz(file), names), str(file), validation, scale, **options)
 
 
-def omniglot(path: str | None = None, **options) -> Dataset:
-    """OMNIGLOT at 28×28, 24,345 + 8,115 images; not the split of Burda et al. (2015). Labels are characters."""
+def omniglot(
+    path: kinds.Path | None = None,
+    validation: Validation = 0.1,
+    scale: Annotated[float, Positive] = 255,
+    **options: Any,
+) -> Dataset:
+    """OMNIGLOT at 28×28, 24,345 + 8,115 images; not the split of Burda et al. (2015). Labels are characters.
+
+    Args:
+        path: a folder that holds `omniglot28_resized.npz`, or the file; None is the folder of the environment variable
+            VI_DATA_DIR.
+        validation: a fraction or a count of the training data, or "test".
+        scale: x is divided by it.
+        options: `binarization` and `seed`, as of `Dataset`.
+    """
     file = _find("omniglot", "omniglot28_resized.npz", path)
     names = {"x_train": "x_train", "x_test": "x_test", "y_train": "char_train", "y_test": "char_test"}
-    return Dataset(_Images(_open_npz(file), names), str(file), **options)
+    return Dataset(_Images(_open_npz(file), names), str(file), validation, scale, **options)
 
 
-def arrays(path: str, **options) -> Dataset:
-    """Your own arrays: an `.npz` with the arrays of a `Dataset`, or an `.npy`, which is its `x_train`."""
+def arrays(path: kinds.Path, **options: Any) -> Dataset:
+    """Your own arrays: an `.npz` with the arrays of a `Dataset`, or an `.npy`, which is its `x_train`.
+
+    Args:
+        path: the file.
+        options: `validation`, `scale`, `binarization` and `seed`, as of `Dataset`.
+    """
     file = Path(path).expanduser()
     if not file.is_file():
         found = "is a directory" if file.is_dir() else "there is no such file"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from vi import random
-from vi.data.dataset import Dataset
+from vi.data.dataset import Dataset, Validation
+from vi.kinds import AtLeast, Positive, Seed
 
 
 def linear_gaussian_parameters(features: int, factors: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -14,7 +17,14 @@ def linear_gaussian_parameters(features: int, factors: int, seed: int) -> tuple[
     return draws[:, :factors], draws[:, factors]
 
 
-def linear_gaussian(features: int, factors: int, sd: float, size: int, seed: int = 0, **options) -> Dataset:
+def linear_gaussian(
+    features: Annotated[int, Positive] = 12,
+    factors: Annotated[int, Positive] = 4,
+    sd: Annotated[float, Positive] = 0.5,
+    size: Annotated[int, AtLeast(2)] = 10_000,
+    seed: Seed = 0,
+    validation: Validation = 0.1,
+) -> Dataset:
     """Factor analysis with isotropic noise: x = W f + mean + sd · ε with f and ε standard normal, `[features]`.
 
     Args:
@@ -23,20 +33,24 @@ def linear_gaussian(features: int, factors: int, sd: float, size: int, seed: int
         sd: of the noise.
         size: of the training data, and of the test data.
         seed: of W, the mean and the data.
-        options: of `Dataset`.
+        validation: a fraction or a count of the training data, or "test".
     """
     weights, mean = linear_gaussian_parameters(features, factors, seed)
     f = random.normal([2 * size, factors], random.seed(seed, "dream_prior"), "float64").numpy()
     noise = random.normal([2 * size, features], random.seed(seed, "dream_likelihood"), "float64").numpy()
     x = (f @ weights.T + mean + sd * noise).astype(np.float32)
     arrays = {"x_train": x[:size], "x_test": x[size:]}
-    return Dataset(arrays, "linear-Gaussian data", seed=seed, **options)
+    return Dataset(arrays, "linear-Gaussian data", validation=validation, seed=seed)
 
 
-def nothing(size: int, seed: int = 0) -> Dataset:
+def nothing(size: Annotated[int, AtLeast(2)] = 10_000, seed: Seed = 0) -> Dataset:
     """No data, for `likelihood=none`: a single feature that is always 0.
 
-    A mean over the data is then one over that many independent draws of q.
+    A mean over the data is then a mean over that many independent draws of q.
+
+    Args:
+        size: how many data there are.
+        seed: of validation.
     """
     x = np.zeros([size, 1], np.float32)
     return Dataset({"x_train": x, "x_validation": x, "x_test": x}, "no data", validation="given", seed=seed)

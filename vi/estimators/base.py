@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from vi.errors import ConfigError
+from vi.kinds import Positive
 from vi.particles import Draws, Losses, Particles
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Estimator(abc.ABC):
     exchangeable: bool = True
     pathwise: bool = True
 
-    def __init__(self, samples: int = 1):
+    def __init__(self, samples: Annotated[int, Positive] = 1):
         self.samples = samples
 
     @property

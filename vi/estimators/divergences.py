@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from vi.errors import ConfigError
 from vi.estimators.base import Estimator
+from vi.kinds import Positive, Range, Text
 from vi.ops import log_mean_exp
 from vi.particles import Losses, Particles
 
@@ -31,7 +32,7 @@ class Renyi(Estimator):
         ConfigError: α is 1, or so near that its power loses what float32 holds.
     """
 
-    def __init__(self, alpha: float | Literal["max"] = 0.5, samples: int = 5):
+    def __init__(self, alpha: float | Literal["max"] = 0.5, samples: Annotated[int, Positive] = 5):
         super().__init__(samples)
         if alpha != "max" and abs(alpha - 1) < 1e-3 * (1 - 1e-9):
             raise ConfigError(
@@ -75,8 +76,8 @@ class ChiUpperBound(Estimator):
 
     def __init__(
         self,
-        order: float = 2.0,
-        samples: int = 5,
+        order: Annotated[float, Range(above=1)] = 2.0,
+        samples: Annotated[int, Positive] = 5,
         form: Literal["log", "exponential"] = "log",
         offset: float | None = None,
     ):
@@ -134,7 +135,11 @@ class FDivergence(Estimator):
     kind = "estimate"
 
     def __init__(
-        self, function: str = "squared_hellinger", samples: int = 5, offset: float | None = None, **parameters: Any
+        self,
+        function: Text = "squared_hellinger",
+        samples: Annotated[int, Positive] = 5,
+        offset: float | None = None,
+        **parameters: Any,
     ):
         super().__init__(samples)
         if function not in csiszar_functions():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 
 from vi.errors import ConfigError
 from vi.estimators.base import Estimator
+from vi.kinds import NonNegative, Positive, Schedule
 from vi.particles import Draws, Losses, Particles
 
 
@@ -33,7 +34,11 @@ class ELBO(Estimator):
     """
 
     def __init__(
-        self, samples: int = 1, free_bits: float = 0.0, groups: int | None = None, capacity: float | Any | None = None
+        self,
+        samples: Annotated[int, Positive] = 1,
+        free_bits: Annotated[float, NonNegative] = 0.0,
+        groups: Annotated[int, Positive] | None = None,
+        capacity: Annotated[float, NonNegative] | Schedule | None = None,
     ):
         super().__init__(samples)
         if free_bits and capacity is not None:
@@ -108,7 +113,12 @@ class MonteCarloKL(ELBO):
         penalty: `free_bits`, `groups` and `capacity`, as of `ELBO`.
     """
 
-    def __init__(self, samples: int = 1, divergence_samples: int = 0, **penalty: Any):
+    def __init__(
+        self,
+        samples: Annotated[int, Positive] = 1,
+        divergence_samples: Annotated[int, NonNegative] = 0,
+        **penalty: Any,
+    ):
         super().__init__(samples, **penalty)
         self.divergence_samples = divergence_samples
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import tensorflow as tf
 
 from vi.estimators.base import Estimator
+from vi.kinds import Positive
 from vi.ops import log_mean_exp
 from vi.particles import Draws, Losses, Particles
 
@@ -14,7 +17,13 @@ class IWAE(Estimator):
 
     E ELBO ≤ E IWAE_S ≤ E IWAE_{S+1} ≤ log p(x), equal to the ELBO at S = 1. The signal-to-noise ratio of its
     gradient by φ falls as S^(−1/2) (Rainforth et al., 2018); `DReG` follows the same gradient and does not.
+
+    Args:
+        samples: S.
     """
+
+    def __init__(self, samples: Annotated[int, Positive] = 5):
+        super().__init__(samples)
 
     def bound(self, particles: Particles) -> tf.Tensor:
         """log (1/S) Σ w_s for each datum, `[B]`, in nats."""
@@ -50,7 +59,7 @@ class MIWAE(Estimator):
 
     exchangeable = False
 
-    def __init__(self, samples: int = 5, outer: int = 5):
+    def __init__(self, samples: Annotated[int, Positive] = 5, outer: Annotated[int, Positive] = 5):
         super().__init__(samples)
         self.outer = outer
 
@@ -101,7 +110,7 @@ class StickingTheLanding(Estimator):
             `DReG` is the cure.
     """
 
-    def __init__(self, samples: int = 1, importance_weighted: bool = False):
+    def __init__(self, samples: Annotated[int, Positive] = 1, importance_weighted: bool = False):
         super().__init__(samples)
         self.importance_weighted = importance_weighted
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import keras
 import tensorflow as tf
@@ -11,6 +11,7 @@ import tensorflow as tf
 from vi.errors import ConfigError
 from vi.estimators.base import Estimator
 from vi.estimators.importance import IWAE
+from vi.kinds import Decay, Positive, Widths
 from vi.ops import log_mean_exp
 from vi.particles import Losses, Particles
 
@@ -42,10 +43,10 @@ class ScoreFunction(Estimator):
 
     def __init__(
         self,
-        samples: int = 5,
+        samples: Annotated[int, Positive] = 5,
         baseline: Literal["leave_one_out", "moving_average", "learned", "none"] = "leave_one_out",
-        decay: float = 0.8,
-        hidden: Sequence[int] = (100,),
+        decay: Annotated[float, Decay] = 0.8,
+        hidden: Widths = (100,),
     ):
         super().__init__(samples)
         if baseline == "leave_one_out" and samples < 2:
@@ -122,7 +123,7 @@ class VIMCO(IWAE):
 
     pathwise = False
 
-    def __init__(self, samples: int = 5):
+    def __init__(self, samples: Annotated[int, Positive] = 5):
         super().__init__(samples)
         if samples < 2:
             raise ConfigError(

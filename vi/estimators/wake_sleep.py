@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import tensorflow as tf
 
 from vi.errors import ConfigError
 from vi.estimators.base import Estimator
 from vi.estimators.importance import IWAE
+from vi.kinds import Positive
 from vi.particles import Draws, Losses, Particles
 
 
@@ -25,7 +26,7 @@ class WakeSleep(Estimator):
 
     pathwise = False
 
-    def __init__(self, samples: int = 1, dreams: int = 1):
+    def __init__(self, samples: Annotated[int, Positive] = 1, dreams: Annotated[int, Positive] = 1):
         super().__init__(samples)
         self.dreams = dreams
 
@@ -64,7 +65,12 @@ class ReweightedWakeSleep(IWAE):
 
     pathwise = False
 
-    def __init__(self, samples: int = 5, inference: Literal["wake", "sleep", "both"] = "wake", dreams: int = 1):
+    def __init__(
+        self,
+        samples: Annotated[int, Positive] = 5,
+        inference: Literal["wake", "sleep", "both"] = "wake",
+        dreams: Annotated[int, Positive] = 1,
+    ):
         super().__init__(samples)
         if samples < 2 and inference != "sleep":
             raise ConfigError(

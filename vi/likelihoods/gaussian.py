@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import keras
 import numpy as np
@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from vi import random
+from vi.kinds import Positive
 from vi.likelihoods.base import Likelihood, logit
 
 
@@ -32,7 +33,7 @@ class Gaussian(Likelihood):
         event_shape: tuple[int, ...],
         mean: Literal["linear", "sigmoid"] = "linear",
         scale: Literal["fixed", "shared", "per_dimension", "output"] = "fixed",
-        sd: float = 1.0,
+        sd: Annotated[float, Positive] = 1.0,
     ):
         super().__init__(event_shape)
         self.mean, self.scale, self.sd = mean, scale, sd

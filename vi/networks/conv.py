@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import keras
 
 from vi.errors import ConfigError
+from vi.kinds import Activation, Filters, PerLayer, Positive, Widths
 from vi.networks.mlp import input_layers
 
 layers = keras.layers
@@ -16,12 +17,12 @@ layers = keras.layers
 
 def conv_encoder(
     event_shape: Sequence[int],
-    filters: Sequence[int] = (32, 64),
-    kernel_size: int | Sequence[int] = 3,
-    strides: int | Sequence[int] = 2,
-    padding: str | Sequence[str] = "same",
-    hidden: Sequence[int] = (128,),
-    activation: str = "relu",
+    filters: Filters = (32, 64),
+    kernel_size: PerLayer[Annotated[int, Positive]] = 3,
+    strides: PerLayer[Annotated[int, Positive]] = 2,
+    padding: PerLayer[Literal["same", "valid"]] = "same",
+    hidden: Widths = (128,),
+    activation: Activation = "relu",
     offset: float = 0.0,
 ) -> keras.Model:
     """Convolutions of x − offset, then dense layers.
@@ -50,14 +51,14 @@ def conv_encoder(
 def conv_decoder(
     latent_dim: int,
     outputs: Sequence[int],
-    filters: Sequence[int] = (64, 32),
-    kernel_size: int | Sequence[int] = 3,
-    strides: int | Sequence[int] = 2,
-    padding: str | Sequence[str] = "same",
-    output_kernel_size: int = 3,
-    hidden: Sequence[int] = (128,),
+    filters: Filters = (64, 32),
+    kernel_size: PerLayer[Annotated[int, Positive]] = 3,
+    strides: PerLayer[Annotated[int, Positive]] = 2,
+    padding: PerLayer[Literal["same", "valid"]] = "same",
+    output_kernel_size: Annotated[int, Positive] = 3,
+    hidden: Widths = (128,),
     projection: bool = True,
-    activation: str = "relu",
+    activation: Activation = "relu",
 ) -> keras.Model:
     """Dense layers, transposed convolutions and a linear convolution: `conv_encoder` mirrored.
 

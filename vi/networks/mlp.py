@@ -8,21 +8,37 @@ from typing import Any
 
 import keras
 
+from vi.kinds import Activation, Widths
+
 layers = keras.layers
 
 
 def mlp_encoder(
-    event_shape: Sequence[int], hidden: Sequence[int] = (256, 128), activation: str = "relu", offset: float = 0.0
+    event_shape: Sequence[int], hidden: Widths = (256, 128), activation: Activation = "relu", offset: float = 0.0
 ) -> keras.Model:
-    """Dense layers of the given widths on x − offset; with none, the features are x − offset itself."""
+    """Dense layers on x − offset; without a layer, the features are x − offset itself.
+
+    Args:
+        event_shape: the shape of one datum.
+        hidden: widths of the layers; [] for none.
+        activation: of every layer.
+        offset: is taken off x.
+    """
     body = [layers.Dense(width, activation=activation) for width in hidden]
     return keras.Sequential([*input_layers(event_shape, offset), layers.Flatten(), *body], name="encoder")
 
 
 def mlp_decoder(
-    latent_dim: int, outputs: Sequence[int], hidden: Sequence[int] = (128, 256), activation: str = "relu"
+    latent_dim: int, outputs: Sequence[int], hidden: Widths = (128, 256), activation: Activation = "relu"
 ) -> keras.Model:
-    """Dense layers of the given widths and a linear one; with no width, the decoder is affine."""
+    """Dense layers and a linear one; without the former, the decoder is affine.
+
+    Args:
+        latent_dim: L.
+        outputs: the shape of the output for one z.
+        hidden: widths of the layers before the linear one; [] for none.
+        activation: of every layer but the linear one.
+    """
     body = [layers.Dense(width, activation=activation) for width in hidden]
     output = [layers.Dense(math.prod(outputs), name="output"), layers.Reshape(tuple(outputs))]
     return keras.Sequential([keras.Input((latent_dim,)), *body, *output], name="decoder")

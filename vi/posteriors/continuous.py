@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import keras
 import tensorflow as tf
@@ -10,6 +10,7 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from vi import random
+from vi.kinds import Activation, Positive
 from vi.posteriors.base import Posterior
 
 
@@ -66,8 +67,8 @@ class LocationScale(MeanField):
         self,
         latent_dim: int,
         scale: Literal["log_variance", "log_sd"] = "log_variance",
-        base: Literal["normal", "laplace", "logistic", "gumbel"] = "normal",
-        base_scale: float = 1.0,
+        base: Literal["normal", "laplace", "logistic", "gumbel"] = "laplace",
+        base_scale: Annotated[float, Positive] = 1.0,
     ):
         super().__init__(latent_dim, scale)
         self.base, self.base_scale = self.BASES[base], float(base_scale)
@@ -103,7 +104,7 @@ class Deterministic(Posterior):
         activation: of the head that gives f(x), any Keras activation.
     """
 
-    def __init__(self, latent_dim: int, activation: str = "linear"):
+    def __init__(self, latent_dim: int, activation: Activation = "linear"):
         super().__init__(latent_dim)
         self.head = keras.layers.Dense(latent_dim, activation=activation)
 

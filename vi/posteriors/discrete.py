@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from vi import random
 from vi.distributions import discrete
+from vi.kinds import AtLeast
 from vi.posteriors.base import Posterior
 
 
@@ -57,7 +60,7 @@ class Categorical(Posterior):
     reparameterized = False
     discrete = True
 
-    def __init__(self, latent_dim: int, categories: int):
+    def __init__(self, latent_dim: int, categories: Annotated[int, AtLeast(2)] = 10):
         super().__init__(latent_dim)
         self.shape = discrete.variables_of("posterior", latent_dim, categories)
         self.head = keras.layers.Dense(latent_dim)

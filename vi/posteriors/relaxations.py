@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
-import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from vi.distributions import discrete
 from vi.errors import ConfigError
+from vi.kinds import AtLeast, Positive, Schedule
 from vi.posteriors.base import ConditionalPosterior, Posterior
 from vi.posteriors.discrete import Bernoulli, Categorical
 
@@ -45,7 +45,7 @@ class Relaxation(Posterior):
     def __init__(
         self,
         latent_dim: int,
-        temperature: float | keras.optimizers.schedules.LearningRateSchedule,
+        temperature: Annotated[float, Positive] | Schedule,
         straight_through: bool,
         **options: Any,
     ):
@@ -105,8 +105,8 @@ class GumbelSoftmax(Relaxation, Categorical):
     def __init__(
         self,
         latent_dim: int,
-        categories: int,
-        temperature: float | keras.optimizers.schedules.LearningRateSchedule = 1.0,
+        categories: Annotated[int, AtLeast(2)] = 10,
+        temperature: Annotated[float, Positive] | Schedule = 1.0,
         straight_through: bool = False,
     ):
         super().__init__(latent_dim, temperature, straight_through, categories=categories)
@@ -138,7 +138,7 @@ class BinaryConcrete(Relaxation, Bernoulli):
     def __init__(
         self,
         latent_dim: int,
-        temperature: float | keras.optimizers.schedules.LearningRateSchedule = 1.0,
+        temperature: Annotated[float, Positive] | Schedule = 1.0,
         straight_through: bool = False,
     ):
         super().__init__(latent_dim, temperature, straight_through)

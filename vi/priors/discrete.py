@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from vi import random
 from vi.distributions import discrete
+from vi.kinds import AtLeast
 from vi.priors.base import Prior
 
 
@@ -58,7 +61,7 @@ class Categorical(Prior):
 
     discrete = True
 
-    def __init__(self, latent_dim: int, categories: int):
+    def __init__(self, latent_dim: int, categories: Annotated[int, AtLeast(2)] = 10):
         super().__init__(latent_dim)
         self.shape = discrete.variables_of("prior", latent_dim, categories)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import keras
 
 from vi.errors import ConfigError
+from vi.kinds import NonNegative, Positive, Range
 
 
 class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
@@ -22,7 +23,13 @@ class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
         ConfigError: no such cycle.
     """
 
-    def __init__(self, period: int, cycles: int = 4, rise: float = 0.5, end: float = 1.0):
+    def __init__(
+        self,
+        period: Annotated[int, Positive],
+        cycles: Annotated[int, NonNegative] = 4,
+        rise: Annotated[float, Range(above=0, high=1)] = 0.5,
+        end: float = 1.0,
+    ):
         if not 0 < rise <= 1 or period < 1:
             raise ConfigError(
                 f"trainer.beta: there is no cycle of period={period} and rise={rise}; period must be at least 1, and "
@@ -50,7 +57,7 @@ class Annealing(keras.optimizers.schedules.LearningRateSchedule):
         minimum: where it ends.
     """
 
-    def __init__(self, rate: float, minimum: float = 0.5):
+    def __init__(self, rate: Annotated[float, NonNegative], minimum: Annotated[float, NonNegative] = 0.5):
         self.rate, self.minimum = float(rate), float(minimum)
 
     def __call__(self, step: Any) -> Any:
