@@ -52,16 +52,19 @@ def run_command(name: str, work: Callable[[list[str]], int | None]) -> NoReturn:
     show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
     try:
         sentences, code = [], work(sys.argv[1:]) or 0
-        sys.stdout.flush()
     except KeyboardInterrupt as interrupt:
         sentences, code = [_interrupted(interrupt)], 128 + (interrupt.args[0] if interrupt.args else signal.SIGINT)
     except BrokenPipeError:
-        discard_output()
         sentences, code = [], 0
     except Exception as error:
         if show_traceback:
             raise
         sentences, code = _answer(error)
+    finally:  # also after the help of argparse, which exits
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            discard_output()
     for each in sentences:
         print(f"vi-{name}: {each}", file=sys.stderr)
     sys.exit(code)

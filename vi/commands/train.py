@@ -48,7 +48,7 @@ def _train(given: list[str]) -> None:
         if Directories.sweep is not None:
             interrupt.add_note(f"vi-train -m sweep.resume={short(Directories.sweep)} with the same overrides goes on")
         raise
-    except ConfigError:
+    except (ConfigError, BrokenPipeError):
         raise
     except Exception as error:
         raise _explain(error) from error
