@@ -62,7 +62,7 @@ def test_help_lists_the_arguments_and_an_unknown_option_is_refused(name, command
     code, _, err = command(name, "--nope")
     assert (code, err.count("\n")) == (2, 1)
     assert err.startswith(f"vi-{name}: ")
-    assert err.endswith(f"; vi-{name} --help tells what there is.\n")
+    assert err.endswith(f"; see vi-{name} --help.\n")
 
 
 def test_a_reader_that_has_gone_is_no_error():

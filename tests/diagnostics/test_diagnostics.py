@@ -306,7 +306,7 @@ ANSWERS = {
     "run=RUN estimators=[iwea]": "estimators=[iwea]: there is no such choice; did you mean iwae? Allowed: ",
     "run=RUN batch_size=999999": "batch_size=999999: exceeds the 299 validation data.",
     "run=nope": "run=nope: holds no config.yaml, so it is not the directory of a run.",
-    "run=RUN --nope": "unrecognized arguments: --nope; vi-diagnose --help tells what there is.",
+    "run=RUN --nope": "unrecognized arguments: --nope; see vi-diagnose --help.",
     "run=RUN estimators=[vi.estimators.Nope] samples=[2]": "estimators._target_=vi.estimators.Nope: vi.estimators has ",
 }
 

@@ -252,7 +252,7 @@ ANSWERS = {
     "run=RUN data.path=x": "data.path=x: the data of the run are read from no path.",
     "run=RUN data=mnist": "data: there is no such key; did you mean data.path?",
     "run=RUN [3": "[3: is not of the form KEY=VALUE; quote a value with spaces, commas or braces.",
-    "run=RUN --nope": "unrecognized arguments: --nope; vi-evaluate --help tells what there is.",
+    "run=RUN --nope": "unrecognized arguments: --nope; see vi-evaluate --help.",
     "run=nope": "run=nope: holds no config.yaml, so it is not the directory of a run.",
     "run=SWEEP": "run=SWEEP: is the directory of a sweep; give one of its jobs, such as run=SWEEP/0.",
 }

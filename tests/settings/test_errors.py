@@ -94,8 +94,8 @@ COMPOSITION = {
     "hydra/launcher=joblib hydra.launcher.n_jobs=two": (
         "hydra.launcher.n_jobs=two: Value 'two' of type 'str' could not be converted to Integer."
     ),
-    "--nope": "unrecognized arguments: --nope; vi-train --help tells what there is.",
-    "--config-dir": "argument --config-dir/-cd: expected one argument; vi-train --help tells what there is.",
+    "--nope": "unrecognized arguments: --nope; see vi-train --help.",
+    "--config-dir": "argument --config-dir/-cd: expected one argument; see vi-train --help.",
     "--config-dir nope": "--config-dir={place}/nope: there is no such directory.",
     "--config-dir conf experiment=mine": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "--config-dir conf experiment=broken": (
@@ -108,8 +108,7 @@ COMPOSITION = {
     "--config-name nope": "--config-name=nope: there is no such config; leave it out.",
     "--config-path nope": "--config-path: there is none in vi.commands.nope; leave it out, --config-dir adds to ours.",
     "--cfg nope": (
-        "argument --cfg/-c: invalid choice: 'nope' (choose from 'job', 'hydra', 'all'); vi-train --help tells what "
-        "there is."
+        "argument --cfg/-c: invalid choice: 'nope' (choose from 'job', 'hydra', 'all'); see vi-train --help."
     ),
     "-m --cfg job": "Only one of --run, --multirun, --cfg, --info and --shell_completion can be specified",
     "seed=1 --config-dir conf nope=2": "nope: there is no such key.",
@@ -397,8 +396,8 @@ COMPARE = {
     "folder": "folder: holds no run, which is a directory with a config.yaml or a summary.json.",
     "run nope": "nope: there is no such directory.",
     "run --output text.npz": "text.npz: must be a directory, but a file is in its way.",
-    "run --nope": "unrecognized arguments: --nope; vi-compare --help tells what there is.",
-    "": "the following arguments are required: DIR; vi-compare --help tells what there is.",
+    "run --nope": "unrecognized arguments: --nope; see vi-compare --help.",
+    "": "the following arguments are required: DIR; see vi-compare --help.",
 }
 
 PYTHON = {

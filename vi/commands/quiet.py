@@ -1,4 +1,4 @@
-"""TensorFlow without what its libraries print."""
+"""The import of TensorFlow, without what its libraries print."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Iterator
 
 
 def import_tensorflow(threads: int = 0) -> None:
-    """Imports TensorFlow, and sets how many threads an operation may use; 0 leaves that to TensorFlow."""
+    """Imports TensorFlow, and sets the number of threads of an operation; 0 leaves the number to TensorFlow."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet_import():
         import tensorflow as tf
 
-        with contextlib.suppress(RuntimeError):  # a worker's second job finds it set
+        with contextlib.suppress(RuntimeError):  # set already, by an earlier job of this worker
             tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.list_physical_devices()
 
 
 @contextlib.contextmanager
 def _quiet_import() -> Iterator[None]:
-    """Keeps what TensorFlow's libraries print while they load from the terminal, unless loading fails."""
+    """Hides what TensorFlow's libraries print while they load. If loading fails, it is printed."""
     saved = os.dup(2)
     with tempfile.TemporaryFile() as buffer:
         os.dup2(buffer.fileno(), 2)

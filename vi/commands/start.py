@@ -37,7 +37,7 @@ class Parser(argparse.ArgumentParser):
 
 def unknown(program: str, message: str) -> ConfigError:
     """The error of a command line whose options are wrong."""
-    return ConfigError(f"{message}; {program} --help tells what there is.")
+    return ConfigError(f"{message}; see {program} --help.")
 
 
 def run_command(name: str, work: Callable[[list[str]], int | None]) -> NoReturn:

@@ -40,7 +40,7 @@ class Job:
     Args:
         config: resolved and checked. What only the data know is filled in.
         command: how the run was asked for.
-        resume: the directory of the run that is gone on with; None for a new run.
+        resume: the directory of the run to resume; None for a new run.
 
     Raises:
         ConfigError: the config does not fit its data, or its parts do not fit one another.

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from vi.data.dataset import Split
 from vi.diagnostics.report import watch_gradients
 from vi.errors import RunError
 from vi.evaluation.evaluator import Evaluator
@@ -111,7 +112,7 @@ def train(
     return {"final": final, "best": {"step": best_step, **best}, "knn_accuracy": accuracy}
 
 
-def _validate(evaluator: Evaluator, split: Any, samples: int, size: int | None) -> dict[str, float]:
+def _validate(evaluator: Evaluator, split: Split, samples: int, size: int | None) -> dict[str, float]:
     """The validation metrics, in nats per datum; the importance bound of the first `size` data only."""
     elbo = evaluator.estimate(split, samples=1)
     metrics = {"validation/nll": -float(elbo.log_likelihood.mean())}
