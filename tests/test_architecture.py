@@ -25,8 +25,8 @@ BELOW = {
     **dict.fromkeys(["likelihoods", "priors", "posteriors"], GROUND | {"distributions", "networks"}),
     "estimators": GROUND,
     "models": GROUND | COMPONENTS | {"distributions", "networks"},
-    "training": GROUND | COMPONENTS | {"data"},
-    "evaluation": GROUND | COMPONENTS | {"data"},
+    "training": GROUND | COMPONENTS | {"data", "models"},
+    "evaluation": GROUND | COMPONENTS | {"data", "models"},
     "testing": GROUND | COMPONENTS | {"settings", "networks", "models"},
 }
 BELOW["diagnostics"] = BELOW["training"] | {"training", "evaluation"}

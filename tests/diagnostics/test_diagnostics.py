@@ -20,8 +20,9 @@ from tests.support.training import make_trainer
 from vi.diagnostics.memory import peak_bytes
 from vi.diagnostics.moments import Sums
 from vi.diagnostics.noise import GradientNoise
-from vi.diagnostics.report import diagnose, watch_gradients
 from vi.diagnostics.slopes import fit_slopes
+from vi.diagnostics.table import diagnose
+from vi.diagnostics.watch import watch_gradients
 from vi.errors import ConfigError, RunError
 from vi.estimators import IWAE, AnalyticKL, DReG, ReweightedWakeSleep, ScoreFunction, StickingTheLanding
 from vi.particles import Losses
@@ -263,7 +264,7 @@ def finished(tmp_path_factory):
     """A run of few operations, which are quick to trace, and without pictures."""
     own = [*TINY, "encoder.hidden=[]", "decoder.hidden=[]", "optimizer=sgd"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vi.runs.job.draw", lambda *given: [])
+        patch.setattr("vi.runs.job.draw_pictures", lambda *given: [])
         patch.setattr("vi.runs.job.draw_diagrams", lambda *given: [])
         return vi.train(own, directory=tmp_path_factory.mktemp("runs") / "finished")
 

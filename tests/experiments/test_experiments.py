@@ -48,7 +48,7 @@ def closed_form():
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_every_experiment_runs_with_tiny_arguments(name, slice_of_mnist, tmp_path, monkeypatch):
-    monkeypatch.setattr("vi.runs.job.draw", lambda *_: ())  # pictures have tests of their own
+    monkeypatch.setattr("vi.runs.job.draw_pictures", lambda *_: ())  # pictures have tests of their own
     data = compose([f"experiment={name}"])[0].data
     held_out = "data.validation=test" if data.get("validation") == "test" else "data.validation=5"
     size = {"vi.data.mnist": [held_out], "vi.data.binarized_mnist": []}.get(data._target_, ["data.size=60"])

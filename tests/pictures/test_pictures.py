@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 from scipy.stats import norm
 
-from vi import pictures as figures
+from vi import pictures
 from vi.pictures import style
 
 RNG = np.random.default_rng(0)
@@ -46,7 +46,7 @@ def text(axes) -> tuple[str, str, str]:
 
 
 def test_the_manifold_grid_is_in_the_order_in_which_it_is_drawn():
-    z = figures.manifold_grid(5, low=0.1, high=0.9).reshape(5, 5, 2)
+    z = pictures.manifold_grid(5, low=0.1, high=0.9).reshape(5, 5, 2)
     quantiles = norm.ppf(np.linspace(0.1, 0.9, 5))
     for row in range(5):
         np.testing.assert_allclose(z[row, :, 0], quantiles, atol=1e-6)
@@ -54,9 +54,9 @@ def test_the_manifold_grid_is_in_the_order_in_which_it_is_drawn():
 
 
 def test_the_corners_of_the_manifold_grid():
-    z = figures.manifold_grid()
+    z = pictures.manifold_grid()
     edge = norm.ppf(0.95)
-    size = figures.MANIFOLD_SIZE
+    size = pictures.MANIFOLD_SIZE
     assert z.shape == (size**2, 2)
     corners = z[[0, size - 1, -size, -1]]
     np.testing.assert_allclose(corners, edge * np.array([[-1, 1], [1, 1], [-1, -1], [1, -1]]), rtol=1e-5)
@@ -65,7 +65,7 @@ def test_the_corners_of_the_manifold_grid():
 @pytest.mark.parametrize("labels", [None, RNG.integers(10, size=10_000)])
 def test_two_latents_are_drawn_as_they_are(path, drawn, labels):
     means = RNG.normal(size=(10_000, 2))
-    figures.latent_space(path, means, labels, title="MNIST")
+    pictures.latent_space(path, means, labels, title="MNIST")
     assert_readable(path, 3.4)
     axes = drawn[0].axes[0]
     assert text(axes) == ("MNIST", "$z_1$", "$z_2$")
@@ -76,14 +76,14 @@ def test_two_latents_are_drawn_as_they_are(path, drawn, labels):
 def test_the_colour_bar_names_the_labels_at_the_centres_of_their_colours(path, drawn):
     means = RNG.normal(size=(6, 2))
     labels = np.array([7, 3, 3, 12, 7, 3])
-    figures.latent_space(path, means, labels)
+    pictures.latent_space(path, means, labels)
     axes = drawn[0].axes[0]
     (bar,) = axes.child_axes
     assert bar.get_ylabel() == "label"
     assert [tick.get_text() for tick in bar.get_yticklabels()] == ["3", "7", "12"]
     np.testing.assert_array_equal(bar.get_yticks(), [0, 1, 2])
     assert bar.get_position().height == pytest.approx(axes.get_position().height)
-    colours = matplotlib.colors.to_rgba_array(figures.CLASSES[:3])[:, :3]
+    colours = matplotlib.colors.to_rgba_array(pictures.CLASSES[:3])[:, :3]
     dots = axes.collections[0]
     for point, colour in zip(dots.get_offsets(), dots.get_facecolors(), strict=True):
         label = labels[np.all(means == point, axis=1)][0]
@@ -91,19 +91,19 @@ def test_the_colour_bar_names_the_labels_at_the_centres_of_their_colours(path, d
 
 
 def test_no_labels_no_colour_bar(path, drawn):
-    figures.latent_space(path, RNG.normal(size=(10, 2)))
+    pictures.latent_space(path, RNG.normal(size=(10, 2)))
     assert len(drawn[0].axes) == 1
     assert not drawn[0].axes[0].child_axes
 
 
 def test_many_labels_share_few_ticks(path, drawn):
-    figures.latent_space(path, RNG.normal(size=(500, 2)), np.arange(500) % 50)
+    pictures.latent_space(path, RNG.normal(size=(500, 2)), np.arange(500) % 50)
     assert len(drawn[0].axes[0].child_axes[0].get_yticks()) <= 12
 
 
 def test_more_than_two_latents_are_drawn_by_their_principal_components(path, drawn):
     means = RNG.normal(size=(400, 5)) * [0.1, 3, 0.1, 1, 0.1]
-    figures.latent_space(path, means, RNG.integers(3, size=400), title="β = 1")
+    pictures.latent_space(path, means, RNG.integers(3, size=400), title="β = 1")
     assert_readable(path, 3.4)
     title, x, y = text(drawn[0].axes[0])
     assert title == "β = 1\nprincipal components of 5 latent dimensions"
@@ -115,14 +115,14 @@ def test_more_than_two_latents_are_drawn_by_their_principal_components(path, dra
 
 
 def test_a_collapsed_posterior_is_a_point(path):
-    figures.latent_space(path, np.zeros((50, 5)), np.zeros(50, int))
+    pictures.latent_space(path, np.zeros((50, 5)), np.zeros(50, int))
     assert_readable(path, 3.4)
 
 
 @pytest.mark.parametrize("labels", [None, np.arange(300) % 3])
 @pytest.mark.parametrize("scale", [0, 1])
 def test_one_latent_is_drawn_as_histograms(path, drawn, labels, scale):
-    figures.latent_space(path, scale * RNG.normal(size=(300, 1)), labels)
+    pictures.latent_space(path, scale * RNG.normal(size=(300, 1)), labels)
     assert_readable(path, 3.4)
     axes = drawn[0].axes[0]
     assert text(axes) == ("", "$z_1$", "number of data" if labels is None else "label")
@@ -132,7 +132,7 @@ def test_one_latent_is_drawn_as_histograms(path, drawn, labels, scale):
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_the_manifold_is_tiled_in_the_order_of_its_grid(path, drawn, channels):
     images = np.zeros((9, 4, 6, channels)) + np.arange(9)[:, None, None, None] / 8
-    figures.manifold(path, images)
+    pictures.manifold(path, images)
     assert_readable(path, 3.4)
     axes = drawn[0].axes[0]
     assert text(axes) == ("", "$z_1$", "$z_2$")
@@ -144,7 +144,7 @@ def test_the_manifold_is_tiled_in_the_order_of_its_grid(path, drawn, channels):
 
 
 def test_the_ticks_of_the_manifold_are_values_of_z(path, drawn):
-    figures.manifold(path, RNG.random((225, 8, 8, 1)))
+    pictures.manifold(path, RNG.random((225, 8, 8, 1)))
     axes = drawn[0].axes[0]
     z = norm.ppf(np.linspace(0.05, 0.95, 15))
     for axis in (axes.xaxis, axes.yaxis):
@@ -155,7 +155,7 @@ def test_the_ticks_of_the_manifold_are_values_of_z(path, drawn):
 
 @pytest.mark.parametrize("labels", [None, RNG.integers(10, size=2_000)])
 def test_the_latent_space_and_the_manifold_beside_each_other(path, drawn, labels):
-    figures.latent_space_and_manifold(path, RNG.normal(size=(2_000, 2)), labels, RNG.random((225, 28, 28, 1)))
+    pictures.latent_space_and_manifold(path, RNG.normal(size=(2_000, 2)), labels, RNG.random((225, 28, 28, 1)))
     assert_readable(path, 7)
     left, right = drawn[0].axes
     assert text(left) == text(right) == ("", "$z_1$", "$z_2$")
@@ -171,7 +171,7 @@ def two_hills(z):
 
 def test_a_density_is_shown_where_it_lies_also_where_q_does_not(path, drawn):
     z = 0.5 * RNG.normal(size=(1_000, 2)) + [2, 0]
-    figures.density(path, two_hills, z)
+    pictures.density(path, two_hills, z)
     assert_readable(path, 3.4)
     axes = drawn[0].axes[0]
     np.testing.assert_allclose(axes.get_xlim(), [-2 - (0.6 * 8) ** 0.5, 2 + (0.6 * 8) ** 0.5], atol=0.5)
@@ -185,7 +185,7 @@ def test_a_density_is_shown_where_it_lies_also_where_q_does_not(path, drawn):
 @pytest.mark.parametrize("scale", [0, 1])
 @pytest.mark.filterwarnings("ignore:divide by zero")
 def test_a_flat_density_an_edge_and_a_point_mass(path, log_density, scale):
-    figures.density(path, log_density, scale * RNG.normal(size=(100, 2)))
+    pictures.density(path, log_density, scale * RNG.normal(size=(100, 2)))
     assert_readable(path, 3.4)
 
 
@@ -193,20 +193,20 @@ def test_a_flat_density_an_edge_and_a_point_mass(path, log_density, scale):
 @pytest.mark.parametrize("n", [1, 12])
 def test_reconstructions_of_any_event(path, event, n):
     x = RNG.random((n, *event))
-    figures.reconstructions(path, x, x + RNG.normal(size=x.shape))
+    pictures.reconstructions(path, x, x + RNG.normal(size=x.shape))
     images = len(event) == 3
     assert_readable(path, 7 * (min(n, 10) + 1) / 11 if images else 3.4 if n == 1 else 7)
 
 
 def test_seven_data_of_one_feature(path, drawn):
-    figures.reconstructions(path, np.arange(7.0)[:, None], np.zeros((7, 1)))
+    pictures.reconstructions(path, np.arange(7.0)[:, None], np.zeros((7, 1)))
     assert_readable(path, 7)
     assert len(drawn[0].axes) == 7
 
 
 def test_data_stand_above_their_reconstructions(path, drawn):
     x = RNG.random((3, 4, 4, 1))
-    figures.reconstructions(path, x, np.zeros_like(x))
+    pictures.reconstructions(path, x, np.zeros_like(x))
     axes = drawn[0].axes[0]
     picture = np.asarray(axes.images[0].get_array())
     np.testing.assert_allclose(picture[:4, 4:8], x[1, ..., 0], rtol=1e-6)
@@ -216,14 +216,14 @@ def test_data_stand_above_their_reconstructions(path, drawn):
 
 
 def test_images_beyond_the_unit_interval_share_one_scale(path, drawn):
-    figures.reconstructions(path, np.full((1, 2, 2, 1), -1.0), np.full((1, 2, 2, 1), 3.0))
+    pictures.reconstructions(path, np.full((1, 2, 2, 1), -1.0), np.full((1, 2, 2, 1), 3.0))
     picture = np.asarray(drawn[0].axes[0].images[0].get_array())
     np.testing.assert_array_equal(picture[:, 0], [0, 0, 1, 1])
 
 
 @pytest.mark.parametrize("event", [(28, 28, 1), (32, 32, 3), (12,), (1,), (300,)])
 def test_prior_samples_of_any_event(path, event):
-    figures.prior_samples(path, RNG.random((64, *event)).round())
+    pictures.prior_samples(path, RNG.random((64, *event)).round())
     assert_readable(path, 3.4)
 
 
@@ -233,7 +233,7 @@ def pixels(axes) -> np.ndarray:
 
 def test_samples_stand_beside_their_datum(path, drawn):
     x, reconstructions = RNG.random((4, 6, 1)), RNG.random((25, 4, 6, 1))
-    figures.samples(path, x, reconstructions)
+    pictures.samples(path, x, reconstructions)
     assert_readable(path, 3.4)
     left, right = drawn[0].axes
     assert (left.get_title(), right.get_title()) == ("$x$", r"E[x|z] of 25 draws of $z \sim q(z|x)$")
@@ -243,7 +243,7 @@ def test_samples_stand_beside_their_datum(path, drawn):
 
 
 def test_a_datum_and_its_samples_share_one_scale(path, drawn):
-    figures.samples(path, np.full((2, 2, 1), -1.0), np.full((4, 2, 2, 1), 3.0))
+    pictures.samples(path, np.full((2, 2, 1), -1.0), np.full((4, 2, 2, 1), 3.0))
     left, right = drawn[0].axes
     assert (pixels(left).max(), pixels(right).min()) == (0, 1)
 
@@ -251,7 +251,7 @@ def test_a_datum_and_its_samples_share_one_scale(path, drawn):
 @pytest.mark.parametrize("event", [(12,), (1,), (300,), (6, 2)])
 def test_samples_of_other_events_are_lines(path, drawn, event):
     x, reconstructions = RNG.random(event), RNG.random((25, *event))
-    figures.samples(path, x, reconstructions)
+    pictures.samples(path, x, reconstructions)
     assert_readable(path, 3.4)
     *lines, datum = drawn[0].axes[0].lines
     np.testing.assert_array_equal([line.get_ydata() for line in lines], reconstructions.reshape(25, -1))
@@ -262,7 +262,7 @@ def test_samples_of_other_events_are_lines(path, drawn, event):
 @pytest.mark.parametrize("n", [25, 3])
 def test_modes_stand_where_their_images_stand(path, drawn, panels, n):
     images = RNG.random((3, n, 8, 8, 1)).round()
-    figures.modes(path, *images[:panels], *[None] * (3 - panels))
+    pictures.modes(path, *images[:panels], *[None] * (3 - panels))
     assert_readable(path, 7 * panels / 3)
     assert [axes.get_title() for axes in drawn[0].axes] == [
         "$x$",
@@ -287,7 +287,7 @@ def metrics(epochs: int) -> pd.DataFrame:
 
 def test_curves_are_the_negative_elbo_and_its_terms_in_nats_per_datum(path, drawn):
     frame = metrics(50)
-    figures.curves(path, frame)
+    pictures.curves(path, frame)
     assert_readable(path, 7)
     panels = drawn[0].axes
     assert [len(axes.lines) for axes in panels] == [3, 2, 2]
@@ -301,7 +301,7 @@ def test_curves_are_the_negative_elbo_and_its_terms_in_nats_per_datum(path, draw
 def test_only_the_first_epochs_may_leave_the_curves(path, drawn):
     frame = metrics(50)
     frame.loc[40, "validation/nll"] = 130
-    figures.curves(path, frame)
+    pictures.curves(path, frame)
     low, high = drawn[0].axes[1].get_ylim()
     nll = frame[["train/nll", "validation/nll"]].to_numpy()
     assert nll.max() > 2 * high
@@ -312,19 +312,19 @@ def test_only_the_first_epochs_may_leave_the_curves(path, drawn):
 @pytest.mark.parametrize("epochs", [1, 2, 20])
 def test_curves_of_incomplete_metrics(path, drawn, epochs):
     frame = metrics(epochs).assign(**{"train/kl": np.nan, "validation/nll": np.inf})
-    figures.curves(path, frame.drop(columns=["validation/kl", "validation/iw_bound"]))
+    pictures.curves(path, frame.drop(columns=["validation/kl", "validation/iw_bound"]))
     assert_readable(path, 7)
     assert [len(axes.lines) for axes in drawn[0].axes] == [2, 1, 0]
     assert drawn[0].axes[2].texts[0].get_text() == "not recorded"
 
 
 def test_constant_curves(path):
-    figures.curves(path, metrics(20).assign(**{"train/kl": [1.0] + [0.0] * 19, "validation/kl": 0.0}))
+    pictures.curves(path, metrics(20).assign(**{"train/kl": [1.0] + [0.0] * 19, "validation/kl": 0.0}))
     assert_readable(path, 7)
 
 
 def test_curves_without_any_value(path):
-    figures.curves(path, pd.DataFrame({"epoch": [1, 2]}))
+    pictures.curves(path, pd.DataFrame({"epoch": [1, 2]}))
     assert_readable(path, 7)
 
 
@@ -333,7 +333,7 @@ SWEEP = pd.DataFrame({"beta": [1, 0.25, 4], "rate": [24.0, 38, 9], "distortion":
 
 def test_rate_and_distortion_of_a_sweep(path, drawn):
     errors = {"rate standard error": [0.2, 0.5, np.nan], "distortion standard error": [0.3, 1.0, np.nan]}
-    figures.rate_distortion(path, SWEEP.assign(**errors))
+    pictures.rate_distortion(path, SWEEP.assign(**errors))
     assert_readable(path, 3.4)
     axes = drawn[0].axes[0]
     np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[9, 101], [24, 74], [38, 66]])
@@ -348,25 +348,25 @@ def test_rate_and_distortion_of_a_sweep(path, drawn):
 
 @pytest.mark.parametrize("rows", [1, 3])
 def test_a_sweep_of_single_seeds(path, rows):
-    figures.rate_distortion(path, SWEEP[:rows])
+    pictures.rate_distortion(path, SWEEP[:rows])
     assert_readable(path, 3.4)
 
 
 @pytest.mark.parametrize(("channels", "tolerance"), [(1, 12 / 255), (3, 0)])
 def test_few_colours_are_close_to_all_of_them_and_coloured_images_keep_theirs(path, monkeypatch, channels, tolerance):
     images = RNG.random((3, 25, 8, 8, channels))
-    figures.modes(path, *images)
+    pictures.modes(path, *images)
     small = imread(path)[..., :3]
     monkeypatch.setattr(style, "_with_palette", lambda picture: picture)
-    figures.modes(path, *images)
+    pictures.modes(path, *images)
     assert np.abs(imread(path)[..., :3] - small).max() <= tolerance
     assert (small == 1).all(axis=-1).mean() > 0.05
 
 
 def test_classes_keep_their_colours(path):
-    figures.latent_space(path, RNG.normal(size=(2_000, 2)), np.arange(2_000) % 10)
+    pictures.latent_space(path, RNG.normal(size=(2_000, 2)), np.arange(2_000) % 10)
     there = {tuple(colour) for colour in (imread(path)[..., :3] * 255).round().astype(int).reshape(-1, 3)}
-    for colour in matplotlib.colors.to_rgba_array(figures.CLASSES)[:, :3]:
+    for colour in matplotlib.colors.to_rgba_array(pictures.CLASSES)[:, :3]:
         assert tuple((colour * 255).round().astype(int)) in there
 
 
@@ -374,7 +374,7 @@ def test_threads_draw_alike_and_leave_the_style_alone(tmp_path):
     before = dict(matplotlib.rcParams)
     means = RNG.normal(size=(100, 2))
     paths = [tmp_path / f"{i}.png" for i in range(4)]
-    threads = [threading.Thread(target=figures.latent_space, args=(path, means)) for path in paths]
+    threads = [threading.Thread(target=pictures.latent_space, args=(path, means)) for path in paths]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -393,7 +393,7 @@ def test_power_laws_are_drawn_with_their_slopes_beside_dotted_ones(path, drawn):
     gradients = pd.DataFrame(rows).assign(variance_error=0.0)
     slopes = gradients[["estimator", "group"]].drop_duplicates().assign(quantity="snr", slope=-0.5, slope_error=0.004)
     slopes.loc[slopes["estimator"] == "nothing", "slope"] = math.nan
-    figures.power_laws(path, gradients, slopes, "snr")
+    pictures.power_laws(path, gradients, slopes, "snr")
     assert_readable(path, 7.0)
     left, right = drawn[0].axes
     assert [axes.get_title() for axes in (left, right)] == ["θ, generative", "φ, inference"]
@@ -404,5 +404,5 @@ def test_power_laws_are_drawn_with_their_slopes_beside_dotted_ones(path, drawn):
     dotted = [line for line in right.get_lines() if line.get_linestyle() == ":"]
     slopes_drawn = [np.diff(np.log(line.get_ydata()))[0] / np.diff(np.log(line.get_xdata()))[0] for line in dotted]
     np.testing.assert_allclose(sorted(slopes_drawn), [-0.5, 0.5])
-    figures.power_laws(path, gradients, slopes.assign(quantity="variance"), "variance")  # none of it has a logarithm
+    pictures.power_laws(path, gradients, slopes.assign(quantity="variance"), "variance")  # none of it has a logarithm
     assert_readable(path, 7.0)

@@ -1,4 +1,4 @@
-"""The memory that a graph needs."""
+"""The memory that a TensorFlow graph needs."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ from typing import Any
 import tensorflow as tf
 
 ALIASES = ("Identity", "Reshape", "ExpandDims", "Squeeze", "StopGradient", "PreventGradient")
-"""Operations whose result lies where their first input does."""
-
-
+"""Operations whose result shares the memory of their first input."""
 KEPT = ("Const", "Placeholder", "ReadVariableOp")
-"""Operations whose results are there anyway."""
+"""Operations whose results are in memory before the graph runs."""
 
 
 def peak_bytes(graph: tf.Graph) -> int:
-    """The most bytes of tensors that are alive at once when the operations of a graph run in their order."""
-    owner: dict[Any, Any] = {}  # of the memory that a tensor lies in
+    """The largest number of bytes in tensors alive at the same time, if operations run in the order of the graph."""
+    owner: dict[Any, Any] = {}  # the tensor that first used the memory of each tensor
     last_use: dict[Any, int] = {}
     operations = graph.get_operations()
     for time_, operation in enumerate(operations):

@@ -1,4 +1,4 @@
-"""Signal, noise and bias of gradients, from their sums."""
+"""Signal, noise and bias of gradients, computed from sums over repeats."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Callable
 import numpy as np
 
 BLOCKS = 10
-"""Repeats are added up in so many blocks, from which the errors follow."""
+"""The number of blocks of repeats. The errors come from the differences between blocks."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Sums:
-    """Sums over the gradients g `[P]` of one parameter group, one for each noise, in K blocks, in double precision.
+    """Sums over the gradients g `[P]` of one parameter group, in K blocks of repeats, in double precision.
 
-    They are of the deviations d = g − shift, so that a gradient without noise has none by rounding either.
+    They sum the deviations d = g − shift, so that rounding adds no variance to a gradient without noise.
 
     Attributes:
-        counts: the gradients in each block, `[K]`.
+        counts: the number of gradients in each block, `[K]`.
         shift: one of the gradients, `[P]`.
         sums: Σ d of each block, `[K, P]`.
         squares: Σ ‖d‖² of each block, `[K]`.
@@ -32,13 +32,13 @@ class Sums:
 
     @np.errstate(divide="ignore", invalid="ignore")
     def moments(self) -> dict[str, float]:
-        """Signal and noise of R gradients g, with `_error`s, over all parameters of the group.
+        """Signal and noise of R gradients g over all parameters of the group, each with its `_error`.
 
-        - `variance`: tr Cov g, the sum over the parameters of the unbiased estimates of their variances.
-        - `norm`: ‖E g‖, the root of the unbiased estimate ‖ḡ‖² − variance/R of its square; 0 if that is negative.
-        - `snr`: norm/√variance. That of Rainforth et al. (2018, eq. 10) is |E g|/sd of one parameter; the square of
-          this one is the mean of their squares, weighted by the variances. Infinite without noise. A ratio of
-          unbiased estimates is not unbiased: its square has a bias of O(1/R).
+        - `variance`: tr Cov g, the sum over parameters of unbiased estimates of their variances.
+        - `norm`: ‖E g‖, the root of ‖ḡ‖² − variance/R, which estimates its square without bias; 0 if negative.
+        - `snr`: norm/√variance; infinite without noise. Rainforth et al. (2018, eq. 10) define |E g|/sd for one
+          parameter. The square of `snr` is the mean of the squares of these, weighted by the variances. It is a ratio
+          of unbiased estimates, so it has a bias of O(1/R).
         """
 
         def estimate(kept: np.ndarray) -> np.ndarray:
@@ -55,10 +55,10 @@ class Sums:
         }
 
     def squared_bias(self, reference: Sums) -> dict[str, float]:
-        """‖E g − E g'‖² with its error, g' being gradients of the same noises whose sums are `reference`.
+        """‖E g − E g'‖² with its error, where `reference` has the sums of gradients g' for the same noise.
 
-        Unbiased: the mean over all pairs of different blocks of the scalar product of their mean differences. It
-        scatters around 0, to both sides, where there is no bias.
+        The estimate is unbiased: the scalar product of the mean differences of two blocks, averaged over all pairs of
+        different blocks. Without a bias it scatters around 0 and may be negative.
         """
         difference = self.sums - reference.sums + self.counts[:, None] * (self.shift - reference.shift)  # [K, P]
         products, counts = difference @ difference.T, np.outer(self.counts, self.counts)
@@ -72,14 +72,14 @@ class Sums:
 
 
 def _jackknife(estimate: Callable[[np.ndarray], np.ndarray], blocks: int) -> tuple[np.ndarray, np.ndarray]:
-    """Estimates from the blocks with the given numbers, and their errors from leaving out one block at a time."""
+    """An estimate from all blocks, and its jackknife error. `estimate` is given the indices of the blocks to use."""
     every = np.arange(blocks)
     without = np.stack([estimate(np.delete(every, block)) for block in every])
     return estimate(every), np.sqrt((blocks - 1) * without.var(axis=0))
 
 
 def _root(square: float, error: float) -> tuple[float, float]:
-    """The root of a number that may be negative by chance, and its error: that of one error more of the number."""
+    """The root of a number, or 0 if the number is negative, and the error of the root."""
     positive = max(square, 0.0)
     return math.sqrt(positive), math.sqrt(positive + error) - math.sqrt(positive)
 

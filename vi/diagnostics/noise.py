@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,28 +13,33 @@ from vi import random
 from vi.diagnostics.memory import peak_bytes
 from vi.diagnostics.moments import BLOCKS, Sums
 from vi.estimators.base import Estimator
+from vi.models.latent import LatentVariableModel
 from vi.particles import Losses, Noise, Particles
 from vi.training.trainer import take_gradients
 
+OUT_OF_MEMORY = "out of memory; fewer data or samples need less."
+Tensors = dict[str, list[tf.Tensor]]
+"""A tensor for each variable, by parameter group."""
+
 
 class GradientNoise:
-    """The gradients of an estimator's mean loss over one batch, for the weights that the model has when it is asked.
+    """The gradients of an estimator's mean loss over one batch, at the present weights of the model.
 
-    Each is of fresh noise, by the parameters of each group at once. Estimators of the same S that take the same draws
-    are given the same noises; those of different S are independent.
+    Each repeat has fresh noise, and gives the gradients of all parameter groups at once. Estimators with the same S and
+    the same draws get the same noise. Estimators with different S are independent.
 
     Args:
-        model: a `LatentVariableModel`.
-        estimator: whose gradients, by θ and by φ.
+        model: the model.
+        estimator: the estimator whose losses are differentiated.
         x: the batch, `[B, *event]`.
         seed: of the noise.
-        jit: whether XLA compiles it.
-        of: what is differentiated, `estimator.checked_losses` by default.
+        jit: whether XLA compiles the gradients.
+        of: the function that gives the losses; `estimator.checked_losses` by default.
     """
 
     def __init__(
         self,
-        model: Any,
+        model: LatentVariableModel,
         estimator: Estimator,
         x: tf.Tensor,
         seed: int = 0,
@@ -49,13 +53,13 @@ class GradientNoise:
         self._seed = random.fold(random.seed(seed, "diagnostics"), estimator.samples)
         self._gradients = tf.function(self.gradients)
         self._block = tf.function(self._add_up, jit_compile=jit)
-        self._zeros: dict[str, list[tf.Tensor]] | None = None  # in the shapes of the gradients
+        self._zeros: Tensors | None = None  # with the shapes of the gradients
 
     def noise(self, repeat: tf.Tensor) -> Noise:
         """The noise of one repeat."""
         return self.model.noise(self.estimator.draws, tf.range(self.x.shape[0]), self._seed, repeat)
 
-    def gradients(self, repeat: tf.Tensor, step: tf.Tensor, kl_weight: tf.Tensor) -> dict[str, list[tf.Tensor]]:
+    def gradients(self, repeat: tf.Tensor, step: tf.Tensor, kl_weight: tf.Tensor) -> Tensors:
         """The gradients of each group, a tensor for each variable, for the noise of one repeat."""
         with tf.GradientTape(persistent=True) as tape:
             losses = self._of(self.model.particles(self.x, self.noise(repeat), kl_weight, step), step)
@@ -69,23 +73,23 @@ class GradientNoise:
     def measure(
         self, repeats: int, step: int = 0, kl_weight: float = 1.0, check: Callable[[], None] = lambda: None
     ) -> tuple[dict[str, Sums], float]:
-        """The sums of so many gradients by group, and the seconds of one.
+        """The sums of the gradients by group, and the seconds that one gradient takes.
 
-        These are the median over the blocks, with its noise and its addition to the sums (an optimizer's step takes
-        about as much), without compiling.
+        The seconds are the median over blocks, without compiling. They include drawing the noise and adding to the
+        sums; an optimizer's step takes about as long as this addition.
 
         Args:
             repeats: R, at least two for each block.
-            step: for schedules of the estimator's.
+            step: the training step, for an estimator that has a schedule.
             kl_weight: β.
-            check: called between blocks; may raise to end it.
+            check: is called between blocks, and may raise an error to end the measurement.
 
         Raises:
             ConfigError: the estimator does not fit the model.
             tf.errors.ResourceExhaustedError: out of memory.
         """
         now = _now(step, kl_weight)
-        if self._zeros is None:  # not compiled, so that what is refused is said as it is
+        if self._zeros is None:  # not compiled, so that a refusal keeps its own error
             first = self.gradients(tf.constant(0), *now)
             self._zeros = tf.nest.map_structure(lambda g: tf.zeros(g.shape, tf.float64), first)
         shift, _ = self._block(tf.constant(0), tf.constant(1), self._zeros, *now)  # compiles
@@ -104,18 +108,20 @@ class GradientNoise:
         return found, float(np.median(seconds))
 
     def memory(self, step: int = 0, kl_weight: float = 1.0) -> float:
-        """MB of the tensors that are alive at once at the peak of a gradient, beside the parameters.
+        """The peak memory of one gradient in MB: the tensors that are alive at once, without the parameters.
 
-        As its operations stand: what XLA fuses takes less. (What a process holds is no measure, since TensorFlow keeps
-        what earlier estimators have needed.)
+        It is computed from the graph before XLA fuses operations, which needs less. The memory of the process would not
+        tell, because TensorFlow keeps what earlier estimators needed.
         """
         graph = self._gradients.get_concrete_function(tf.constant(0), *_now(step, kl_weight)).graph
         return peak_bytes(graph) / 1e6
 
-    def _add_up(self, start: tf.Tensor, count: tf.Tensor, shift: dict, step: tf.Tensor, kl_weight: tf.Tensor) -> tuple:
-        """Σ d and Σ ‖d‖² of each group over the repeats from `start`, `count` of them."""
+    def _add_up(
+        self, start: tf.Tensor, count: tf.Tensor, shift: Tensors, step: tf.Tensor, kl_weight: tf.Tensor
+    ) -> tuple[Tensors, dict[str, tf.Tensor]]:
+        """Σ d and Σ ‖d‖² of each group over `count` repeats from `start` on, where d is a gradient minus `shift`."""
 
-        def body(i, sums, squares):
+        def body(i: tf.Tensor, sums: Tensors, squares: dict[str, tf.Tensor]) -> tuple:
             found = self._gradients(i, step, kl_weight)
             d = tf.nest.map_structure(lambda g, s: tf.cast(g, tf.float64) - s, found, shift)
             squares = {group: squares[group] + sum(tf.reduce_sum(part**2) for part in d[group]) for group in d}

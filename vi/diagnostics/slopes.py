@@ -9,12 +9,12 @@ import pandas as pd
 
 
 def fit_slopes(gradients: pd.DataFrame) -> pd.DataFrame:
-    """The exponents a of the power laws S^a of SNR and of variance, for each estimator and group of `diagnose`.
+    """The exponents a in SNR ∝ S^a and in variance ∝ S^a, for each estimator and group of `diagnose`.
 
-    By least squares of logarithms, weighted by their errors. Left out are numbers whose error exceeds a quarter of
-    them, of which logarithms say nothing, and S = 1, where the laws of large S do not hold yet. The error is that of
-    the weighted fit, multiplied by √(χ²/ν) where the points scatter by more than their errors. nan where fewer than two
-    points are left.
+    The fit is a least-squares line through the logarithms, weighted by their errors. It leaves out numbers whose error
+    exceeds a quarter of the number, since their logarithm is too uncertain, and S = 1, for which the laws of large S
+    do not hold. The error is the error of the weighted fit; it is multiplied by √(χ²/ν) if the points scatter by more
+    than their errors. Both are nan if fewer than two points remain.
 
     Returns:
         `estimator`, `group`, `quantity` ("snr" or "variance"), `slope`, `slope_error`.

@@ -1,4 +1,4 @@
-"""Monte Carlo statistics of many samples that are seen a few at a time."""
+"""Monte Carlo statistics of many samples, accumulated from chunks of a few samples each."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Estimates:
-    """Monte Carlo estimates from S samples for each of N data, `[N]`, in nats; None where an implicit q has none.
+    """Monte Carlo estimates from S samples for each of N data, `[N]` each, in nats. None if q is implicit.
 
-    The variances are those of an estimate over its Monte Carlo samples, given the datum, and nan for S = 1; what the
-    data add is not in them.
+    A variance is the Monte Carlo variance of an estimate, given its datum. It does not include the variation over data.
+    It is nan for S = 1.
 
     Attributes:
         log_likelihood: E log p(x|z), the mean over samples.
         log_likelihood_variance: its Monte Carlo variance.
         kl: KL(q(z|x) ‖ p(z)), the mean of log q(z|x) − log p(z).
         kl_variance: its Monte Carlo variance.
-        elbo_variance: that of log_likelihood − kl, the mean of the log weights.
+        elbo_variance: the Monte Carlo variance of log_likelihood − kl, which is the mean log weight.
         iw_bound: log of the mean of S importance weights w (Burda et al., 2015, eq. 8).
         effective_sample_size: (Σw)²/Σw², between 1 and S (Kong, 1992).
     """
@@ -36,16 +36,16 @@ class Estimates:
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """What samples say of B data, in double precision; those of two sets of samples merge into those of their union.
+    """Statistics of a set of samples for B data, in double precision. Those of two sets merge into those of the union.
 
-    Of K values: log p(x|z), and unless q is implicit log q(z|x) − log p(z) and the log weight log w.
+    There are K values: log p(x|z), and, unless q is implicit, log q(z|x) − log p(z) and the log weight log w.
 
     Attributes:
         count: the number of samples.
-        mean: of each value, `[K, B]`.
-        square: the sum of squared deviations from it, `[K, B]`.
+        mean: the mean of each value over the samples, `[K, B]`.
+        square: the sum of squared deviations from this mean, `[K, B]`.
         top: the largest log w, `[B]`; zeros if q is implicit.
-        weights: Σ w and Σ w² for w divided by its largest, `[2, B]`; zeros if q is implicit.
+        weights: Σ w and Σ w², where each w is divided by the largest, `[2, B]`; zeros if q is implicit.
     """
 
     count: int
@@ -56,7 +56,7 @@ class Statistics:
 
     @np.errstate(all="ignore")
     def merge(self, other: Statistics) -> Statistics:
-        """The statistics of both sets (Chan, Golub & LeVeque, 1983, eq. 2.1)."""
+        """The statistics of the union of both sets (Chan, Golub & LeVeque, 1983, eq. 2.1)."""
         count, difference = self.count + other.count, other.mean - self.mean
         top, power = np.maximum(self.top, other.top), np.array([[1], [2]])
         return Statistics(
@@ -69,7 +69,7 @@ class Statistics:
 
     @np.errstate(all="ignore")
     def estimates(self) -> tuple[np.ndarray, ...]:
-        """The fields of `Estimates`, as many as there are, `[B]` each."""
+        """The fields of `Estimates` in their order, `[B]` each; the first two only if q is implicit."""
         variance = self.square / self.count / np.float64(self.count - 1)
         if len(self.mean) == 1:
             return self.mean[0], variance[0]

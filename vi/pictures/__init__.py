@@ -1,7 +1,6 @@
-"""The pictures of a trained model and of its training: PNG files of a paper's column or page width.
+"""Pictures as PNG files, as wide as a paper's column or page, drawn from NumPy arrays and pandas frames.
 
-Everything is drawn from NumPy arrays and pandas frames through Matplotlib's objects, so that it needs no
-display and may happen in a thread.
+They are drawn through Matplotlib's objects, not pyplot, so they need no display and may be drawn in a thread.
 """
 
 from vi.pictures.curves import comparison, curves, focus, rate_distortion

@@ -1,4 +1,4 @@
-"""Curves of numbers: of a training, of trainings side by side, of a sweep."""
+"""Curves of one training, of several trainings side by side, and of a sweep over β."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CURVES: dict[str, dict[str, dict[str, Any]]] = {
 def curves(path: Path, metrics: pd.DataFrame) -> None:
     """Draws the negative ELBO and its two terms over the epochs, in nats per datum.
 
-    The rows, one at least, are those of metrics.csv. Empty cells and missing columns are left out.
+    `metrics` has the rows of metrics.csv, at least one. Empty cells and missing columns are left out.
     """
     with open_figure(path, PAGE, 2.3) as figure:
         legend = {}
@@ -59,10 +59,11 @@ def comparison(path: Path, curves: pd.DataFrame, metrics: Sequence[str], notes: 
 
     Args:
         path: of the picture.
-        curves: a row per point: its `setting`, its `run`, empty for a mean over seeds, which is drawn with its
-            `<metric> standard error` as a band, else a single run's, drawn dashed; `epoch`, `seconds`, the metrics.
+        curves: a row for each point: `setting`, `run`, `epoch`, `seconds` and the metrics. `run` is empty for a mean
+            over seeds, which is drawn with `<metric> standard error` as a band; else it names a single run, which is
+            drawn dashed.
         metrics: the columns to draw.
-        notes: sentences to stand above.
+        notes: sentences above the panels.
     """
     looks = dict(zip(curves["setting"].unique(), itertools.cycle(LOOKS), strict=False))
     labels = [textwrap.fill(str(setting), 110).replace("$", r"\$") for setting in looks]
@@ -90,9 +91,9 @@ def comparison(path: Path, curves: pd.DataFrame, metrics: Sequence[str], notes: 
 
 
 def focus(curves: pd.DataFrame, metric: str) -> tuple[float, float] | None:
-    """The limits of a metric that show what follows the first tenth of the epochs, if that would be squashed.
+    """Limits of the axis that leave out the first tenth of the epochs; None if the rest has enough room without them.
 
-    The curves are those of `comparison`. Unfinished runs count where nothing else is there to be shown.
+    The curves are as in `comparison`. Unfinished runs count only if there are no means.
     """
     curves = curves.dropna(subset=metric)
     curves = curves[curves["run"] == ""] if (curves["run"] == "").any() else curves
@@ -112,7 +113,7 @@ def rate_distortion(path: Path, points: pd.DataFrame) -> None:
 
     Args:
         path: of the picture.
-        points: a row per point: `beta`, `rate` and `distortion` in nats per datum, and, where there are several
+        points: a row for each point: `beta`, `rate` and `distortion` in nats per datum, and, if there are several
             seeds, `rate standard error` and `distortion standard error`.
     """
     points = points.sort_values("rate")
@@ -125,9 +126,9 @@ def rate_distortion(path: Path, points: pd.DataFrame) -> None:
         look: dict[str, Any] = {"color": BLUE, "markersize": 3, "linewidth": 1.1, "elinewidth": 0.8, "capsize": 1.5}
         axes.errorbar(rate, distortion, yerr=y_error, xerr=x_error, fmt="-o", **look)
         room = np.ptp(rate) or 1
-        axes.set_xlim(rate.min() - 0.08 * room, rate.max() + 0.3 * room)  # of the last label
+        axes.set_xlim(rate.min() - 0.08 * room, rate.max() + 0.3 * room)  # room for the last label
         axes.margins(y=0.1)
-        for beta, x, y in zip(points["beta"], rate, distortion, strict=True):  # the curve is convex: above it is room
+        for beta, x, y in zip(points["beta"], rate, distortion, strict=True):  # above a convex curve there is room
             name = rf"$\beta = {beta:g}$"
             axes.annotate(name, (x, y), xytext=(4, 4), textcoords="offset points", fontsize=7)
 
@@ -148,7 +149,7 @@ def _draw_line(axes: Axes, x: pd.Series, y: pd.Series, error: pd.Series, look: t
 
 
 def _cut(axes: Axes, values: pd.DataFrame) -> None:
-    """Lets the first tenth of the epochs leave at the top if they would take more than half of the height."""
+    """Cuts off the first tenth of the epochs at the top if they would take more than half of the height."""
     epoch = values.index.to_numpy(dtype=float)
     late = values[epoch > epoch.min() + (epoch.max() - epoch.min()) / 10]
     if late.index.nunique() < 4:

@@ -1,4 +1,4 @@
-"""Diagrams of a model's networks, by Keras and Graphviz; model.txt says the same where Graphviz is missing."""
+"""Diagrams of a model's networks, drawn by Keras and Graphviz. Without Graphviz, model.txt describes the networks."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import logging
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from vi import random
+from vi.models.latent import LatentVariableModel
 
 log = logging.getLogger(__name__)
-DPI = 100  # Keras's 14 points are then 7 at the 200 dots per inch of the other pictures
-LOOK = {  # Keras prints white on black
+DPI = 100  # so that Keras's 14 points become 7 at the 200 dots per inch of the other pictures
+LOOK = {  # replaces Keras's white on black
     '<table border="0" cellborder="1" bgcolor="black" cellpadding="10">': (
         '<table border="0" cellborder="0" cellspacing="1" bgcolor="black" cellpadding="7">'
     ),
@@ -26,26 +26,26 @@ LOOK = {  # Keras prints white on black
 
 @functools.cache
 def graphviz_is_installed() -> bool:
-    """Whether diagrams can be drawn; says so once in a process where they cannot."""
+    """Whether Graphviz is installed. The first call in a process logs a message if it is not."""
     if shutil.which("dot"):
         return True
     log.info("No diagrams: Graphviz is not installed (model.txt describes the networks).")
     return False
 
 
-def encoder_diagram(path: Path, model: Any) -> None:
+def encoder_diagram(path: Path, model: LatentVariableModel) -> None:
     """Draws the encoder, layer by layer: x `[B, *event]` → features `[B, F]`."""
     _write(path, _functional(model.encoder, model.likelihood.event_shape, _shapes(model)["features"]), "B")
 
 
-def decoder_diagram(path: Path, model: Any) -> None:
+def decoder_diagram(path: Path, model: LatentVariableModel) -> None:
     """Draws the decoder, layer by layer: z `[B·S, L]` → the likelihood's outputs `[B·S, *outputs]`."""
     shapes = _shapes(model)
     _write(path, _functional(model.decoder, shapes["z"], shapes["output"]), "B·S")
 
 
-def model_diagram(path: Path, model: Any) -> None:
-    """Draws the whole: x `[B, *event]`, its features, z `[B, S, L]` made from noise eps, p(x|z) `[B, S, *event]`."""
+def model_diagram(path: Path, model: LatentVariableModel) -> None:
+    """Draws the whole model: x `[B, *event]`, features, z `[B, S, L]` from noise eps, p(x|z) `[B, S, *event]`."""
     shapes, event_shape = _shapes(model), model.likelihood.event_shape
     x = keras.Input(event_shape, name="x")
     inputs, given = [x], [_stage("encoder", model.encoder, shapes["features"])(x)]
@@ -59,29 +59,30 @@ def model_diagram(path: Path, model: Any) -> None:
 
 
 class _Stage(keras.Layer):
-    """Stands for a part of the model that gives `shape` for each datum; its subclass has the part's class name."""
+    """Stands for a part of the model that gives `shape` for each datum. A subclass is named after the part's class."""
 
     def __init__(self, name: str, shape: tuple[int | None, ...]):
         super().__init__(name=name)
         self.shape = shape
 
-    def compute_output_spec(self, *inputs: Any) -> keras.KerasTensor:
+    def compute_output_spec(self, *inputs: keras.KerasTensor) -> keras.KerasTensor:
+        """The shape that the part gives for a batch."""
         return keras.KerasTensor((None, *self.shape), dtype=self.compute_dtype)
 
 
-def _stage(name: str, part: Any, shape: tuple[int | None, ...]) -> _Stage:
+def _stage(name: str, part: object, shape: tuple[int | None, ...]) -> _Stage:
     return type(type(part).__name__, (_Stage,), {})(name, shape)
 
 
-def _functional(network: Any, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> keras.Model:
-    """The network if Keras knows its layers, else a single stage."""
-    if hasattr(network, "inputs"):  # Sequential or functional
+def _functional(network: keras.Model, input_shape: tuple[int, ...], output_shape: tuple[int, ...]) -> keras.Model:
+    """The network itself if Keras knows its layers, else a network of one stage."""
+    if hasattr(network, "inputs"):  # a Sequential or functional model
         return network
     x = keras.Input(input_shape)
     return keras.Model(x, _stage(network.name, network, output_shape)(x))
 
 
-def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
+def _shapes(model: LatentVariableModel) -> dict[str, tuple[int, ...]]:
     """The shapes of features, noise, z and the decoder's output for one datum and one sample."""
     x = tf.zeros([1, *model.likelihood.event_shape], model.posterior.compute_dtype)
     features = model.encoder(x)
@@ -96,7 +97,7 @@ def _shapes(model: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _write(path: Path, network: keras.Model, batch: str, show_layer_names: bool = False) -> None:
-    """Writes what `keras.utils.plot_model` would, with letters for the axes whose size is open."""
+    """Writes the diagram of `keras.utils.plot_model`, with letters for the axes of unknown size."""
     graph = keras.utils.model_to_dot(
         network, show_shapes=True, show_layer_activations=True, show_layer_names=show_layer_names, dpi=DPI
     )

@@ -1,4 +1,4 @@
-"""Signal and noise of gradients against the number of samples."""
+"""Pictures of signal and noise of gradients against the number of samples."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ MARKERS = "osD^vP"
 
 
 def power_laws(path: Path, gradients: pd.DataFrame, slopes: pd.DataFrame, quantity: str) -> None:
-    """Draws a quantity of gradients against S, both logarithmic, a panel for each parameter group.
+    """Draws a quantity of gradients against S on logarithmic axes, with a panel for each parameter group.
 
-    What is not positive has no logarithm and is left out. Dotted lines have the slopes of theory: of the SNR, 1/2 and
-    −1/2; of the variance, −1.
+    Numbers that are not positive are left out. Dotted lines have the slopes of theory: 1/2 and −1/2 for the SNR, −1
+    for the variance.
 
     Args:
         path: of the picture.
@@ -47,13 +47,13 @@ def power_laws(path: Path, gradients: pd.DataFrame, slopes: pd.DataFrame, quanti
                 points = of_group[of_group["estimator"] == estimator].sort_values("samples")
                 slope = fitted.loc[(estimator, group)]
                 name = f"{estimator}:  {_law(symbol, slope['slope'], slope['slope_error'])}"
-                shift = 1.03 ** (number - (len(estimators) - 1) / 2)  # equal numbers stand side by side
+                shift = 1.03 ** (number - (len(estimators) - 1) / 2)  # so that equal numbers are drawn side by side
                 _draw(axes, points, quantity, shift, number, name)
             ticks = np.sort(gradients["samples"].unique())
             axes.xaxis.set_major_locator(FixedLocator(ticks.tolist()))
             axes.xaxis.set_minor_locator(NullLocator())
             axes.set_xticklabels([f"{tick:,}" for tick in ticks])
-        for axes in panels:  # their limits are known now
+        for axes in panels:  # after all lines, which set the limits
             axes.yaxis.set_minor_formatter(NullFormatter())
             _draw_references(axes, references)
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))
@@ -64,12 +64,12 @@ def _draw(axes: Axes, points: pd.DataFrame, quantity: str, shift: float, number:
     y, error = points[quantity].to_numpy(), points[f"{quantity}_error"].to_numpy()
     look: dict[str, Any] = {"color": LOOKS[number % 6][0], "marker": MARKERS[number % 6], "markersize": 3.5}
     look |= {"linewidth": 1.0, "elinewidth": 0.8, "capsize": 1.5, "markerfacecolor": "none" if number % 2 else None}
-    bars = np.stack([np.minimum(error, 0.9 * y), error])  # within what a logarithm shows
+    bars = np.stack([np.minimum(error, 0.9 * y), error])  # the lower end stays positive
     axes.errorbar(points["samples"] * shift, y, yerr=bars, label=name, **look)
 
 
 def _draw_references(axes: Axes, references: tuple[float, ...]) -> None:
-    """Dotted lines of given slopes through the middle of what has been drawn."""
+    """Draws dotted lines with the given slopes through the middle of the panel."""
     (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
     x, middle = np.array([left, right]), math.sqrt(left * right)
     label = ", ".join(f"$S^{{{EXPONENTS[slope]}}}$" for slope in references)

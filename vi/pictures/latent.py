@@ -24,19 +24,19 @@ BLUES = ["#EAF3F9", "#CDE2F0", "#A4CCE5", "#78B3D9"]
 
 
 def latent_space(path: Path, means: np.ndarray, labels: np.ndarray | None = None, title: str = "") -> None:
-    """Draws posterior means E[z|x] `[N, L]`, coloured by their labels `[N]` if there are any.
+    """Draws posterior means E[z|x] `[N, L]`, coloured by their labels `[N]` if there are labels.
 
-    Two dimensions are drawn as they are and more by their first two principal components. One is drawn as a
-    histogram for each label, all of the same height. More than a hundred classes are not coloured.
+    Two dimensions are drawn directly, more as their first two principal components, one as a histogram for each label,
+    scaled to the same height. Labels of more than a hundred classes are ignored.
     """
     with open_figure(path, COLUMN, 0.9 * COLUMN) as figure:
         _draw_means(figure.add_subplot(title=title), means, labels)
 
 
 def manifold_grid(size: int = MANIFOLD_SIZE, low: float = 0.05, high: float = 0.95) -> np.ndarray:
-    """Latents `[size * size, 2]`, float32, at evenly spaced quantiles of a standard normal, low to high.
+    """Latents `[size * size, 2]`, float32, at evenly spaced quantiles of a standard normal, from low to high.
 
-    They come row by row from the top, as the picture is drawn: z₂ falls from row to row, z₁ rises along each.
+    They are in the order of the picture, row by row from the top: z₂ falls from row to row, z₁ rises along each row.
     """
     z = np.array([NormalDist().inv_cdf(p) for p in np.linspace(low, high, size)], dtype=np.float32)
     return np.stack([np.tile(z, size), np.repeat(z[::-1], size)], axis=-1)
@@ -59,9 +59,8 @@ def latent_space_and_manifold(path: Path, means: np.ndarray, labels: np.ndarray 
 def density(path: Path, log_density: Callable[[np.ndarray], np.ndarray], z: np.ndarray) -> None:
     """Draws contours of an unnormalized log density, `[N, 2]` → `[N]`, with samples z `[N, 2]` of q over them.
 
-    The contours stand 0.5, 2, 4.5 and 8 nats below the maximum: at 1, 2, 3 and 4 standard deviations of a
-    Gaussian. The square that is shown holds all samples, and what lies above the last contour up to five times as
-    far out.
+    The contours are 0.5, 2, 4.5 and 8 nats below the maximum, which for a Gaussian is at 1, 2, 3 and 4 standard
+    deviations. The square shows all samples, and the part of the last contour that is at most five times as far out.
     """
     z = z[np.isfinite(z).all(axis=1)]
     centre, reach = _square(z)
@@ -89,7 +88,7 @@ def _square(points: np.ndarray) -> tuple[np.ndarray, float]:
 def _on_grid(
     log_density: Callable[[np.ndarray], np.ndarray], centre: np.ndarray, reach: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points `[GRID², 2]` of a square and the log density there `[GRID²]`, less its maximum among them."""
+    """Points `[GRID², 2]` of a square, and the log density at them `[GRID²]` minus its maximum."""
     x, y = np.meshgrid(*(np.linspace(c - reach, c + reach, GRID) for c in centre))
     points = np.stack([x.ravel(), y.ravel()], axis=-1)
     values = np.nan_to_num(np.asarray(log_density(points), np.float64), nan=-1e30, neginf=-1e30)
@@ -115,9 +114,10 @@ def _draw_means(axes: Axes, means: np.ndarray, labels: np.ndarray | None) -> Non
 def _draw_manifold(axes: Axes, images: np.ndarray) -> None:
     size = math.isqrt(len(images))
     ticks = np.unique(np.linspace(0, size - 1, 7).round().astype(int))
-    z = manifold_grid(size)[ticks, 0].round(2) + 0.0  # no −0.00
+    z = manifold_grid(size)[ticks, 0].round(2) + 0.0  # + 0.0 turns −0.00 into 0.00
     names = [f"${value:.2f}$" for value in z]
-    tile_images(axes, images, columns=size, gaps=images.shape[1] < 16)  # few pixels run into each other
+    # Images of few pixels run together without gaps.
+    tile_images(axes, images, columns=size, gaps=images.shape[1] < 16)
     axes.set(xlabel="$z_1$", ylabel="$z_2$")
     axes.set_xticks(ticks, labels=names)
     axes.set_yticks(ticks, labels=names)
@@ -128,12 +128,12 @@ def _principal_components(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     from sklearn.decomposition import PCA
 
     pca = PCA(2, svd_solver="full")
-    with np.errstate(invalid="ignore"):  # a collapsed posterior has no variance to share
+    with np.errstate(invalid="ignore"):  # the means of a collapsed posterior have no variance
         return pca.fit_transform(means), np.nan_to_num(pca.explained_variance_ratio_)
 
 
 def _scatter(axes: Axes, points: np.ndarray, labels: np.ndarray | None) -> None:
-    # In a random order no class covers the others, even if the data come sorted.
+    # In a random order no class covers the others, even if the data are sorted by class.
     order = np.random.default_rng(0).permutation(len(points))
     x, y = points[order].T
     dots = axes.scatter(x, y, s=np.clip(20_000 / len(x), 2.5, 12), color=BLUE, alpha=0.7, linewidths=0)
@@ -171,7 +171,7 @@ def _classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, Colormap]:
 
 
 def _name(axes: Axes, names: np.ndarray) -> None:
-    """Marks class k at height k; not every one if there are many."""
+    """Labels class k at height k; leaves out some labels if there are many."""
     shown = range(0, len(names), math.ceil(len(names) / 12))
     axes.set_yticks(shown, labels=[str(names[k]) for k in shown])
     axes.tick_params(axis="y", which="both", length=0)

@@ -1,4 +1,4 @@
-"""Pictures of data, and of what the model makes of them and by itself."""
+"""Pictures of data, of their reconstructions, and of samples of the model."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from vi.pictures.style import BLUE, COLUMN, ORANGE, PAGE, integer_axis, open_fig
 
 
 def reconstructions(path: Path, x: np.ndarray, reconstruction: np.ndarray) -> None:
-    """Draws data and their reconstructions, both `[n, *event]`: the first ten if there are more.
+    """Draws the first ten data and their reconstructions, both `[n, *event]`.
 
-    Images `[h, w, c]` are drawn in two rows, other events as lines over their features, a panel each.
+    Images `[h, w, c]` are drawn in two rows. Other events are drawn as lines over their features, in a panel each.
     """
     x, reconstruction = x[:10], reconstruction[:10]
     n = len(x)
@@ -47,7 +47,8 @@ def reconstructions(path: Path, x: np.ndarray, reconstruction: np.ndarray) -> No
 def prior_samples(path: Path, x: np.ndarray) -> None:
     """Draws samples `[n, *event]` of the model.
 
-    Images `[h, w, c]` are drawn in the largest square that n fills, other events as quantiles by feature.
+    Images `[h, w, c]` are drawn in the largest square that n images fill. Of other events, the quantiles of each
+    feature are drawn.
     """
     if x.ndim == 4:
         side = math.isqrt(len(x))
@@ -72,7 +73,7 @@ def prior_samples(path: Path, x: np.ndarray) -> None:
 def samples(path: Path, x: np.ndarray, reconstructions: np.ndarray) -> None:
     """Draws one datum `[*event]` and its reconstructions E[x|z] `[n, *event]` from n draws of z ~ q(z|x).
 
-    Images are drawn beside a square of their reconstructions, other events as lines over their features.
+    An image is drawn beside a square of its reconstructions. Other events are drawn as lines over their features.
     """
     n = len(reconstructions)
     name = rf"E[x|z] of {n} draws of $z \sim q(z|x)$"
@@ -102,9 +103,9 @@ def samples(path: Path, x: np.ndarray, reconstructions: np.ndarray) -> None:
 
 
 def modes(path: Path, x: np.ndarray, from_posterior: np.ndarray, from_prior: np.ndarray | None) -> None:
-    """Draws images, the modes of p(x|z) for z ~ q(z|x), each where its image is, and for z ~ p(z) if given.
+    """Draws images, modes of p(x|z) for z ~ q(z|x) at the places of their images, and modes for z ~ p(z) if given.
 
-    Each is `[n, h, w, c]` and is drawn in the largest square that n fills.
+    Each array is `[n, h, w, c]`, and is drawn in the largest square that n images fill.
     """
     panels = {"$x$": x, r"mode of $p(x|z)$, $z \sim q(z|x)$": from_posterior}
     if from_prior is not None:

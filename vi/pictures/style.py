@@ -1,4 +1,4 @@
-"""What all pictures share: sizes, colours, how images are tiled, and how a figure is written."""
+"""Sizes, colours, tiled images and the writing of figures, which all pictures share."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLASSES = [  # Paul Tol's muted scheme, safe for the colour-blind
     *["#332288", "#88CCEE", "#CC6677", "#117733", "#DDCC77"],
     *["#AA4499", "#44AA99", "#882255", "#999933", "#AAAAAA"],
 ]
-# For curves of many settings: bright on white and on black, and told apart by markers when colours come again.
+# Colours and markers for curves of many settings. The colours show on white and on black.
 LOOKS = [
     (colour, marker)
     for marker in ("", "o", "s")
@@ -41,8 +41,11 @@ _lock = threading.Lock()
 
 @contextlib.contextmanager
 def open_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure, in inches, that is written once it is drawn, in few colours unless it holds coloured images."""
-    with _lock, matplotlib.rc_context(STYLE):  # a style is the whole process's
+    """A figure of a size in inches, written to the path at the end of the block.
+
+    Its colours are reduced to a small palette unless it holds images in colour.
+    """
+    with _lock, matplotlib.rc_context(STYLE):  # rc_context changes the style of the whole process
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         file = io.BytesIO()
@@ -56,9 +59,9 @@ def open_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
 
 
 def _with_palette(picture: Image.Image) -> Image.Image:
-    """The picture in at most 192 colours, which make its file a third as large.
+    """The picture in at most 192 colours, which makes its file a third as large.
 
-    The most frequent colours stay as they are, as long as they are 8 levels apart: Pillow confuses nearer ones.
+    The most frequent colours are kept if they are at least 8 levels apart; Pillow confuses closer ones.
     """
     counts: Any = picture.getcolors(picture.width * picture.height)
     frequent = [colour for _, colour in sorted(counts, reverse=True)[:64]]
@@ -74,7 +77,7 @@ def _with_palette(picture: Image.Image) -> Image.Image:
 
 
 def integer_axis(axes: Axes, x: np.ndarray, ticks: int) -> None:
-    """Makes x an axis of integers."""
+    """Puts ticks at integers on the x axis, and sets its limits around the values x."""
     axes.xaxis.set_major_locator(MaxNLocator(ticks, integer=True, min_n_ticks=1))
     margin = max(0.5, 0.03 * np.ptp(x))
     axes.set_xlim(x.min() - margin, x.max() + margin)
@@ -83,10 +86,10 @@ def integer_axis(axes: Axes, x: np.ndarray, ticks: int) -> None:
 def tile_images(
     axes: Axes, images: np.ndarray, columns: int, gaps: bool = False, like: np.ndarray | None = None
 ) -> None:
-    """Draws images row by row from the top; a tile is one unit wide and high, the lower left one around 0.
+    """Draws images row by row from the top. A tile is one unit wide and high; the centre of the lower left one is 0.
 
-    Values beyond [0, 1] are scaled, all images alike: as `like` needs it, if given. Only the first of channels
-    other than 1 or 3 is drawn.
+    If values lie outside [0, 1], all images are scaled by the same numbers: the minimum and maximum of `like`, or of
+    the images. Images with other than 1 or 3 channels are drawn by their first channel.
     """
     if images.shape[-1] not in (1, 3):
         images = images[..., :1]
@@ -101,12 +104,12 @@ def tile_images(
     picture = picture.reshape(rows * height, columns * width, channels)
     axes.imshow(
         picture,
-        cmap="gray_r",  # ink on paper
+        cmap="gray_r",  # dark ink on white paper
         vmin=0,
         vmax=1,
         extent=(-0.5, columns - 0.5, -0.5, rows - 0.5),
         aspect=height / width,
-        interpolation="nearest" if columns * width < 300 else "auto",  # sharp where a pixel is many dots
+        interpolation="nearest" if columns * width < 300 else "auto",  # sharp pixels if there are few
     )
     if gaps:
         axes.vlines(np.arange(1, columns) - 0.5, -0.5, rows - 0.5, color="white", linewidth=1.5)
@@ -114,7 +117,7 @@ def tile_images(
 
 
 def strip(axes: Axes) -> None:
-    """Leaves nothing but what is drawn."""
+    """Removes ticks and frame."""
     axes.set(xticks=[], yticks=[])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

@@ -142,10 +142,11 @@ def evaluate(
     directory, asked = Path(run_dir), {"checkpoint": checkpoint, "split": split, "samples": samples, "size": size}
     schema.check_request("evaluate", {"run": str(run_dir), **asked, "data": {"path": data_path}})
     with reopened(directory, checkpoint, data_path) as run:
-        from vi.evaluation.report import evaluate_model
+        from vi.evaluation.scores import evaluate_model
         from vi.runs.outputs import leave, record
 
-        numbers = evaluate_model(run.parts, split, samples, size, jit=run.jit, check=run.poll, progress=progress)
+        model, data, jit = run.parts.model, run.parts.data, run.jit
+        numbers = evaluate_model(model, data, split, samples, size, jit=jit, check=run.poll, progress=progress)
         evaluation = {"checkpoint": checkpoint, "step": run.step, **numbers}
         pictures = leave(evaluation, run.parts, directory, run.poll)
         record(evaluation, pictures, run.config, run.summary, directory)
@@ -198,13 +199,13 @@ def diagnose(
         from vi import diagnostics
         from vi.estimators import Estimator
         from vi.evaluation.evaluator import Evaluator
-        from vi.evaluation.report import open_split
+        from vi.evaluation.splits import open_split
 
         def maker(name: str) -> Callable[[int], Estimator]:
             return lambda s: builder.instantiate("estimators", {**settings[name], "samples": s}, Estimator)
 
         parts = run.parts
-        data = open_split(parts, split)
+        data = open_split(parts.data, parts.model.likelihood, split)
         if batch_size > len(data):
             raise ConfigError(f"batch_size={batch_size}: exceeds the {len(data)} {split} data.")
         gradients = diagnostics.diagnose(

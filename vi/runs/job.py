@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from vi.errors import ConfigError, reason
-from vi.evaluation.report import evaluate_model, flat, open_split
+from vi.evaluation.scores import evaluate_model, flat
+from vi.evaluation.splits import open_split
 from vi.loggers.base import Logger, Loggers
 from vi.loggers.metrics_file import MetricsFile
 from vi.loggers.tables import closing_table, evaluation_table
 from vi.loggers.terminal import Console, Terminal, evaluation_bar
-from vi.pictures.draw import draw, draw_diagrams
+from vi.pictures.gallery import draw_diagrams, draw_pictures
 from vi.precision import set_precision
 from vi.runs.build import build
 from vi.runs.directory import Summary, lock, write_summary
@@ -55,7 +56,7 @@ class Job:
             initialize(self.parts.model, Path(str(config["init_from"])))
         self.trainer = make_trainer(self.parts, config)
         if config["trainer"]["evaluate"]:
-            open_split(self.parts, "test", "trainer.evaluate=true")
+            open_split(self.parts.data, self.parts.model.likelihood, "test", "trainer.evaluate=true")
 
     def run(self, directory: Path) -> Summary:
         """Trains, and writes everything that a run leaves into `directory`; returns what summary.json says.
@@ -119,15 +120,15 @@ class Job:
     def _draw(self, directory: Path, loggers: Logger, poll: Callable[[], None]) -> None:
         """Draws the trained model on the validation data."""
         model, data, folder = self.parts.model, self.parts.data, directory / "figures"
-        pictures = draw(self.parts, data.validation, directory / "metrics.csv", folder, poll)
+        pictures = draw_pictures(model, data, data.validation, directory / "metrics.csv", folder, poll)
         for name, path in itertools.chain(pictures, draw_diagrams(model, folder, poll)):
             loggers.picture(name, path)
 
     def _evaluate(self, best_step: int, directory: Path, loggers: Logger, poll: Callable[[], None]) -> dict[str, Any]:
         """Evaluates the trained model on the test data, as `vi-evaluate` does."""
-        samples = self.config["trainer"]["evaluation_samples"]
+        model, data, samples = self.parts.model, self.parts.data, self.config["trainer"]["evaluation_samples"]
         with evaluation_bar(Terminal()) as bar:
-            numbers = evaluate_model(self.parts, "test", samples, jit=self.trainer.jit, check=poll, progress=bar)
+            numbers = evaluate_model(model, data, "test", samples, jit=self.trainer.jit, check=poll, progress=bar)
         evaluation = {"checkpoint": "best", "step": best_step, **numbers}
         for name, path in leave(evaluation, self.parts, directory, poll).items():
             loggers.picture(f"evaluation/{name}", path)

@@ -9,11 +9,11 @@ from typing import Any
 
 import keras
 
-from vi.evaluation.report import flat
+from vi.evaluation.scores import flat
 from vi.files import write
 from vi.loggers.dashboard import WandbLogger
 from vi.models.latent import LatentVariableModel
-from vi.pictures.draw import draw
+from vi.pictures.gallery import draw_pictures
 from vi.runs.build import Parts
 from vi.runs.directory import Summary
 from vi.runs.summary import Command, count_parameters, count_variables
@@ -68,4 +68,5 @@ def leave(
     """Writes evaluation.json and pictures of its split into the directory of a run; returns the pictures by name."""
     write(directory / "evaluation.json", json.dumps(evaluation, indent=2, allow_nan=False) + "\n")
     split = getattr(parts.data, evaluation["split"])
-    return dict(draw(parts, split, directory / "metrics.csv", directory / "evaluation", poll))
+    metrics, folder = directory / "metrics.csv", directory / "evaluation"
+    return dict(draw_pictures(parts.model, parts.data, split, metrics, folder, poll))

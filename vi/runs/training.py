@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vi.data.dataset import Split
-from vi.diagnostics.report import watch_gradients
+from vi.diagnostics.watch import watch_gradients
 from vi.errors import RunError
 from vi.evaluation.evaluator import Evaluator
 from vi.evaluation.probes import are_classes, knn_accuracy

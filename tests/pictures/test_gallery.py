@@ -9,11 +9,9 @@ import tensorflow as tf
 from scipy.stats import norm
 
 from tests.support.pictures import banana, parts_to_draw, target_to_draw
-from vi import pictures as figures
 from vi import posteriors, priors
 from vi.likelihoods import Gaussian
-from vi.pictures import diagrams
-from vi.pictures import draw as pictures
+from vi.pictures import diagrams, gallery, latent, observed
 from vi.posteriors import Deterministic
 
 CURVES = "epoch,train/elbo,validation/elbo\n1,-9,-8\n2,-8,-7\n"
@@ -22,9 +20,10 @@ TABLES = IMAGES - {"modes"}
 FLAT = {"manifold", "latent_space_and_manifold"}
 
 
-def draw(parts, folder: Path) -> dict[str, Path]:
+def draw(parts, folder: Path, check=lambda: None) -> dict[str, Path]:
     (folder / "metrics.csv").write_text(CURVES)
-    made = pictures.draw(parts, parts.data.validation, folder / "metrics.csv", folder / "figures", lambda: None)
+    data = parts.data
+    made = gallery.draw_pictures(parts.model, data, data.validation, folder / "metrics.csv", folder / "figures", check)
     return dict(made)
 
 
@@ -33,7 +32,8 @@ def given(monkeypatch) -> dict[str, tuple]:
     """What each picture is drawn from; nothing is drawn."""
     arguments: dict[str, tuple] = {}
     for name in (*IMAGES, *FLAT, "density"):
-        monkeypatch.setattr(figures, name, lambda path, *a, name=name: arguments.update({name: a}))
+        module = next(each for each in (gallery, latent, observed) if hasattr(each, name))
+        monkeypatch.setattr(module, name, lambda path, *a, name=name: arguments.update({name: a}))
     return arguments
 
 
@@ -134,7 +134,7 @@ def test_a_picture_that_cannot_be_drawn_is_a_warning(tmp_path, monkeypatch, capl
     def fail(path, *arguments):
         raise ValueError("no ink")
 
-    monkeypatch.setattr(figures, "prior_samples", fail)
+    monkeypatch.setattr(observed, "prior_samples", fail)
     assert set(draw(parts_to_draw((4,), 2), tmp_path)) == TABLES - {"prior_samples"}
     assert "The picture prior_samples could not be drawn: ValueError: no ink" in caplog.text
 
@@ -145,15 +145,15 @@ def test_between_pictures_the_run_can_be_interrupted(tmp_path):
 
     parts = parts_to_draw((4,), 2)
     with pytest.raises(KeyboardInterrupt):
-        next(pictures.draw(parts, parts.data.validation, tmp_path / "metrics.csv", tmp_path / "figures", check))
+        draw(parts, tmp_path, check)
 
 
 def test_diagrams_are_drawn_of_encoder_decoder_and_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(diagrams, "graphviz_is_installed", lambda: True)
     names = ["encoder_diagram", "decoder_diagram", "model_diagram"]
     for name in names:
-        monkeypatch.setattr(diagrams, name, lambda path, model: None)
-    made = pictures.draw_diagrams(parts_to_draw((4,), 2).model, tmp_path / "figures", lambda: None)
+        monkeypatch.setitem(gallery.DIAGRAMS, name, lambda path, model: None)
+    made = gallery.draw_diagrams(parts_to_draw((4,), 2).model, tmp_path / "figures", lambda: None)
     assert list(made) == [(name, tmp_path / "figures" / f"{name}.png") for name in names]
 
 
@@ -162,7 +162,7 @@ def test_without_graphviz_there_are_none_which_is_said_once(tmp_path, monkeypatc
     diagrams.graphviz_is_installed.cache_clear()
     caplog.set_level(logging.INFO)
     for _ in range(2):
-        assert not list(pictures.draw_diagrams(parts_to_draw((4,), 2).model, tmp_path / "figures", lambda: None))
+        assert not list(gallery.draw_diagrams(parts_to_draw((4,), 2).model, tmp_path / "figures", lambda: None))
     diagrams.graphviz_is_installed.cache_clear()
     said = [record.getMessage() for record in caplog.records]
     assert said == ["No diagrams: Graphviz is not installed (model.txt describes the networks)."]

@@ -21,9 +21,9 @@ from vi import random
 from vi.commands.evaluate import main as vi_evaluate
 from vi.data import Dataset
 from vi.errors import ConfigError, RunError
-from vi.evaluation import report as evaluation
+from vi.evaluation import scores
 from vi.evaluation.evaluator import Evaluator
-from vi.evaluation.report import evaluate_model, flat
+from vi.evaluation.scores import evaluate_model, flat
 from vi.particles import Draws
 from vi.posteriors import FullCovarianceGaussian
 from vi.settings import compose, schema
@@ -40,7 +40,7 @@ def parts(model=None, **arrays):
 
 
 def evaluated(of, samples=3, size=None, **options):
-    return evaluate_model(of, "test", samples, size, jit=False, **options)
+    return evaluate_model(of.model, of.data, "test", samples, size, jit=False, **options)
 
 
 def test_every_number_agrees_with_slow_numpy():
@@ -215,7 +215,7 @@ def test_an_evaluation_that_is_interrupted_leaves_nothing(copy, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(evaluation, "knn_accuracy", interrupt)
+    monkeypatch.setattr(scores, "knn_accuracy", interrupt)
     before = sorted(copy.directory.rglob("*"))
     with pytest.raises(KeyboardInterrupt):
         copy.evaluate(samples=1)
@@ -275,7 +275,7 @@ def test_what_fails_later_has_an_exit_code_of_its_own(copy, monkeypatch, command
         (ZeroDivisionError("a\nb"), 1, "ZeroDivisionError: a (HYDRA_FULL_ERROR=1 shows where)."),
     ):
         monkeypatch.setattr(
-            "vi.evaluation.report.evaluate_model", lambda *_, error=error, **__: (_ for _ in ()).throw(error)
+            "vi.evaluation.scores.evaluate_model", lambda *_, error=error, **__: (_ for _ in ()).throw(error)
         )
         found, _, err = command("evaluate", f"run={copy.directory}")
         assert (found, err) == (code, f"vi-evaluate: {text}\n")

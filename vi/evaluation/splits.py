@@ -1,0 +1,24 @@
+"""Opens the split of a data set that a command asks for."""
+
+from __future__ import annotations
+
+from vi.data.dataset import Dataset, Split
+from vi.errors import ConfigError
+from vi.likelihoods.base import Likelihood
+
+
+def open_split(data: Dataset, likelihood: Likelihood, split: str, asked: str | None = None) -> Split:
+    """The split "train", "validation" or "test" of the data.
+
+    `asked` is the setting that asks for the split, for error messages; by default split=NAME.
+
+    Raises:
+        ConfigError: the data have no such split, or its values do not fit the likelihood.
+    """
+    try:
+        opened: Split = getattr(data, split)
+        if likelihood.support == "binary":
+            data.require_unit_interval(f"as likelihood {type(likelihood).__name__} needs", (split,))
+    except ConfigError as error:
+        raise ConfigError(f"{asked or f'split={split}'}: {error}") from None
+    return opened
