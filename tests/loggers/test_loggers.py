@@ -11,7 +11,7 @@ import rich.console
 from vi.loggers.diagnosis import diagnosis_table
 from vi.loggers.metrics_file import MetricsFile
 from vi.loggers.tables import next_commands
-from vi.loggers.terminal import Console
+from vi.loggers.terminal import TerminalLogger
 from vi.training.fit import Progress
 
 ROW = {
@@ -36,7 +36,7 @@ def test_rows_are_appended_under_one_header_and_what_is_missing_is_empty(tmp_pat
 @pytest.mark.parametrize("terminal", [True, False])
 def test_progress_is_a_bar_in_a_terminal_and_plain_lines_elsewhere(terminal):
     text = io.StringIO()
-    console = Console(rich.console.Console(file=text, force_terminal=terminal, width=120))
+    console = TerminalLogger(rich.console.Console(file=text, force_terminal=terminal, width=120))
     progress = Progress(step=5, total=10, epoch=0.5, bound=-3.14, training_seconds=2.0, training_examples=5000)
     console.progress(progress)
     console.log(ROW)

@@ -88,7 +88,7 @@ def _train(config: DictConfig, directory: Path, line: str, typed: list[str]) -> 
     from vi.runs.job import Job
     from vi.runs.summary import Command
 
-    return Job(plain, Command(line, typed, group), directory if resume else None).run(directory)
+    return Job(plain, Command(line, typed, group), directory if resume else None).execute(directory)
 
 
 def _objective(best: dict[str, Any], monitor: str) -> float:

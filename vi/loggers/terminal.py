@@ -29,7 +29,7 @@ def discard_output() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class Console(Logger):
+class TerminalLogger(Logger):
     """A progress bar in a terminal, a line for each evaluation elsewhere."""
 
     def __init__(self, console: rich.console.Console):

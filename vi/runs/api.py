@@ -96,7 +96,7 @@ def train(overrides: Sequence[str] = (), directory: str | Path | None = None) ->
 
     job = Job(config, Command(f"vi.train({list(overrides)})", list(overrides)), resume)
     chosen = resume or (_new_directory(config["name"]) if directory is None else Path(directory))
-    return Run(chosen, config, job.run(chosen))
+    return Run(chosen, config, job.execute(chosen))
 
 
 def _new_directory(name: str) -> Path:

@@ -14,7 +14,7 @@ from vi.evaluation.splits import open_split
 from vi.loggers.base import Logger, Loggers
 from vi.loggers.metrics_file import MetricsFile
 from vi.loggers.tables import closing_table, evaluation_table
-from vi.loggers.terminal import Console, Terminal, evaluation_bar
+from vi.loggers.terminal import Terminal, TerminalLogger, evaluation_bar
 from vi.pictures.gallery import draw_diagrams, draw_pictures
 from vi.precision import set_precision
 from vi.runs.build import build
@@ -58,7 +58,7 @@ class Job:
         if config["trainer"]["evaluate"]:
             open_split(self.parts.data, self.parts.model.likelihood, "test", "trainer.evaluate=true")
 
-    def run(self, directory: Path) -> Summary:
+    def execute(self, directory: Path) -> Summary:
         """Trains, and writes everything that a run leaves into `directory`; returns what summary.json says.
 
         Raises:
@@ -77,7 +77,7 @@ class Job:
             earlier = read_earlier(directory, self.parts.data.hash) if self.resume else {}
             progress = self._restore(checkpoints) if self.resume and checkpoints else Progress()
             summary = about(self.parts, self.config, self.trainer, self.command, earlier, progress)
-            metrics, terminal = MetricsFile(directory / "metrics.csv"), Console(Terminal())
+            metrics, terminal = MetricsFile(directory / "metrics.csv"), TerminalLogger(Terminal())
             loggers, evaluation = Loggers(metrics, terminal), {}
             try:
                 self._describe(summary, directory)
