@@ -71,12 +71,7 @@ class Job:
         except OSError as error:
             raise ConfigError(f"{directory}: no run can be written there ({reason(error)}).") from None
         with lock(directory), Interruption() as interruption:
-            checkpoints = Checkpoints(directory / "checkpoints", self.trainer.state)
-            if not self.resume and ((directory / "config.yaml").exists() or checkpoints):
-                raise ConfigError(f"{directory}: already holds a run; choose another directory, or resume={directory}.")
-            earlier = read_earlier(directory, self.parts.data.hash) if self.resume else {}
-            progress = self._restore(checkpoints) if self.resume and checkpoints else Progress()
-            summary = about(self.parts, self.config, self.trainer, self.command, earlier, progress)
+            checkpoints, progress, summary = self._open(directory)
             metrics, terminal = MetricsFile(directory / "metrics.csv"), TerminalLogger(Terminal())
             loggers, evaluation = Loggers(metrics, terminal), {}
             try:
@@ -102,8 +97,17 @@ class Job:
             evaluation_table(terminal.console, evaluation, directory)
         return summary
 
+    def _open(self, directory: Path) -> tuple[Checkpoints, Progress, Summary]:
+        """The checkpoints of the directory, where the training stands, and what is known of the run as it begins."""
+        checkpoints = Checkpoints(directory / "checkpoints", self.trainer.state)
+        if not self.resume and ((directory / "config.yaml").exists() or checkpoints):
+            raise ConfigError(f"{directory}: already holds a run; choose another directory, or resume={directory}.")
+        earlier = read_earlier(directory, self.parts.data.hash) if self.resume else {}
+        progress = self._restore(checkpoints) if self.resume and checkpoints else Progress()
+        return checkpoints, progress, about(self.parts, self.config, self.trainer, self.command, earlier, progress)
+
     def _restore(self, checkpoints: Checkpoints) -> Progress:
-        """Goes back to the last checkpoint; returns where it stands."""
+        """Restores the last checkpoint; returns where the training stands."""
         progress, epochs = Progress(**checkpoints.restore("last")), self.config["trainer"]["epochs"]
         if steps_of(epochs, self.trainer) < progress.step:
             raise ConfigError(f"trainer.epochs={epochs}: the run has done {progress.epoch:g} already.")
