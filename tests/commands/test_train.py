@@ -1,4 +1,4 @@
-"""The command line in real processes: answers, exit codes, and what is left behind."""
+"""`vi-train` in real processes: what it prints, its exit codes, and the files that it leaves."""
 
 import json
 import shutil
@@ -79,7 +79,7 @@ def test_a_run_outlives_the_reader_of_its_output(tmp_path):
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "finished"
 
 
-def test_a_failing_component_of_ones_own_is_a_sentence_with_the_traceback_in_a_file(tmp_path):
+def test_a_failing_component_is_a_sentence_with_the_traceback_in_a_file(tmp_path):
     code = ["from vi.estimators import Estimator", "class Bad(Estimator):", "    def bound(self, p): return p.nothing"]
     (tmp_path / "my.py").write_text("\n".join(code))
     result = run(*TINY, "estimator=custom", "estimator._target_=my.Bad", "hydra.run.dir=run", cwd=tmp_path)

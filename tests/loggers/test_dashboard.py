@@ -1,4 +1,4 @@
-"""Weights & Biases with the real library: what its files say, and that nothing that befalls it reaches the training."""
+"""Weights & Biases with the real library: what its files say. No failure of W&B stops a training."""
 
 import contextlib
 import csv
@@ -25,7 +25,7 @@ UNREACHABLE = {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": "http://127.0.0.1:9"}
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch, tmp_path_factory):
-    """W&B finds neither a key nor settings of whoever runs the tests."""
+    """W&B finds neither a key nor settings of the user who runs the tests."""
     home = tmp_path_factory.mktemp("home")
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         monkeypatch.delenv(name)
@@ -46,7 +46,7 @@ def rows(directory, pattern="offline-run-*-abc"):
 
 
 def metrics(directory):
-    """The rows of metrics.csv, without what is empty."""
+    """The rows of metrics.csv, without empty cells."""
     with (directory / "metrics.csv").open(newline="") as file:
         return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
 
@@ -138,7 +138,7 @@ def test_a_run_is_finished_before_the_next_begins_and_leaves_the_process_as_it_w
         assert (sys.exit, sys.excepthook) == hooks
 
 
-def test_a_run_of_ones_own_in_the_same_process_goes_on(tmp_path):
+def test_another_run_of_the_user_in_the_same_process_goes_on(tmp_path):
     own = wandb.init(dir=tmp_path, id="own", mode="offline", settings=wandb.Settings(silent=True, console="off"))
     logger = start(tmp_path)
     logger.log(row(10))
@@ -223,7 +223,7 @@ sys.exit(7)
 
 
 def run_job(directory, what="nothing", mode="offline", status="finished", **env):
-    """Runs a job in a process of its own, in a terminal; returns what it wrote there."""
+    """Runs a job in a new process with a terminal; returns what it wrote to the terminal."""
     master, slave = pty.openpty()
     command = [sys.executable, "-c", JOB, str(directory), what, mode, status]
     root = str(Path(__file__).parents[2])
@@ -274,7 +274,7 @@ def test_ctrl_c_does_not_wait_for_a_server_that_does_not_answer(tmp_path):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """As much of W&B's server as a run needs; `uploads` says whether it takes what is logged."""
+    """The part of W&B's server that a run needs; `uploads` says whether it accepts rows."""
 
     daemon_threads = True
 
@@ -286,7 +286,7 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
-    """To GraphQL, to a stream of rows and to uploaded files."""
+    """Answers GraphQL, a stream of rows and uploaded files."""
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

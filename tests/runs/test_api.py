@@ -1,4 +1,4 @@
-"""Runs from Python: trained, gone on with, loaded, replayed; and what is refused, in a sentence."""
+"""Runs from Python: train, resume, load and replay; every refusal is one sentence."""
 
 import json
 import shutil
@@ -28,7 +28,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def copy(finished, tmp_path):
-    """A copy of it that may be changed."""
+    """A copy of the finished run, which a test may change."""
     return shutil.copytree(finished, tmp_path / "copy")
 
 
@@ -149,7 +149,7 @@ def test_a_run_without_a_checkpoint_begins_anew(finished, copy):
 
 
 @pytest.mark.parametrize("lost", ["half of the last row", "all", "summary"])
-def test_what_a_kill_kept_from_the_files_is_written_again(finished, copy, lost):
+def test_what_a_kill_has_lost_is_written_again(finished, copy, lost):
     file = copy / "metrics.csv"
     lines = file.read_text().splitlines(keepends=True)
     if lost == "all":
@@ -194,13 +194,13 @@ def test_what_may_not_change_is_refused_and_named_and_nothing_is_touched(copy, o
     "override",
     ["seed=0", "estimator=analytic_kl", "data=digits", "model={latent_dim: 2}", "encoder.hidden=${decoder.hidden}"],
 )
-def test_what_is_typed_again_and_the_same_is_no_difference(finished, override):
+def test_the_same_value_typed_again_is_no_difference(finished, override):
     typed = [f"resume={finished}", override]
     assert overrides.resumed(finished, typed, compose.compose(typed)[0]) == saved.read(finished)
 
 
 @pytest.mark.slow
-def test_a_run_on_data_of_ones_own_goes_on_where_they_have_moved_but_not_on_others(tmp_path):
+def test_a_run_goes_on_with_its_data_where_they_have_moved_but_not_with_other_data(tmp_path):
     x = np.random.default_rng(0).standard_normal((60, 3)).astype("float32")
     for name, array in (("a.npz", x), ("b.npz", x), ("other.npz", x + 1)):
         np.savez(tmp_path / name, x_train=array)
@@ -213,7 +213,7 @@ def test_a_run_on_data_of_ones_own_goes_on_where_they_have_moved_but_not_on_othe
         vi.train([f"resume={run}", f"data.path={tmp_path / 'other.npz'}"])
 
 
-def test_a_directory_is_of_one_run_at_a_time(copy):
+def test_one_process_at_a_time_works_in_a_directory(copy):
     with directories.lock(copy), pytest.raises(ConfigError, match=r"another process is at work in it"):
         vi.train([f"resume={copy}"])
 
@@ -332,7 +332,7 @@ def test_where_the_step_cannot_be_examined_its_number_is_still_said(tmp_path, mo
 
 
 def test_beside_resume_hydra_composes_nothing_but_its_own_and_the_logger(finished):
-    """So a run goes on whose groups came from a directory of configs of one's own that is not there any more."""
+    """So a run can be resumed after the config directory that held its choices has gone."""
     resume = f"resume={finished}"
     typed = [resume, "+study=mine", "data=mydata", "logger=none", "hydra.job.chdir=false", "trainer.epochs=9"]
     assert overrides.composable(typed) == [resume, "logger=none", "hydra.job.chdir=false"]

@@ -1,4 +1,4 @@
-"""The directory of a run: held by one process at a time, and its files whole or as they were."""
+"""The directory of a run: one process holds it at a time; a file is replaced whole or not at all."""
 
 import signal
 import subprocess

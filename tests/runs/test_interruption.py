@@ -1,4 +1,4 @@
-"""Signals as a question: kept until it is asked, at once the second time, and handed over to what is entered within."""
+"""Signals: the first is kept until it is polled, the second interrupts at once; nested interruptions share them."""
 
 import os
 import signal
@@ -12,14 +12,14 @@ from vi.runs.interruption import Interruption
 
 @pytest.fixture(autouse=True)
 def _sigint_is_heard():
-    """Whoever starts the tests in the background has them ignore it."""
+    """A shell makes processes in the background ignore SIGINT."""
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_is_kept_until_it_is_asked_for(number):
+def test_a_signal_is_kept_until_it_is_polled(number):
     handler = signal.getsignal(number)
     with Interruption() as interruption:
         interruption.poll()
@@ -41,7 +41,7 @@ def test_the_second_signal_interrupts_at_once():
     assert second.value.args == (signal.SIGINT,)
 
 
-def test_a_signal_that_nobody_has_asked_for_is_handed_on():
+def test_a_signal_that_nobody_has_polled_is_sent_again():
     with pytest.raises(KeyboardInterrupt), Interruption():
         os.kill(os.getpid(), signal.SIGINT)
     with Interruption() as outer:
@@ -59,7 +59,7 @@ def test_an_ignored_signal_stays_ignored():
     assert signal.signal(signal.SIGINT, handler) == signal.SIG_IGN
 
 
-def test_one_within_another_takes_over_what_that_has_heard():
+def test_an_inner_interruption_takes_over_the_signal_of_the_outer_one():
     with Interruption() as outer:
         os.kill(os.getpid(), signal.SIGTERM)
         with Interruption() as inner, pytest.raises(Interrupted):

@@ -1,4 +1,4 @@
-"""Real processes that are killed, stopped and run side by side, and what is made of what they leave."""
+"""Real processes that are killed, interrupted and run side by side, and how their runs go on."""
 
 import json
 import os
@@ -65,7 +65,7 @@ if moment := os.environ.get("SABOTAGE"):
 
 
 def start(*arguments, cwd, **env):
-    """A process of its own group, as a shell would start it; its output goes to `out` beside it."""
+    """A process in its own group, as a shell starts it; its output goes to the file `out`."""
     with (cwd / "out").open("w") as out:
         return subprocess.Popen(
             [*COMMAND, *arguments],
@@ -78,7 +78,7 @@ def start(*arguments, cwd, **env):
 
 
 def wait_for(condition, process, seconds=240):
-    """Waits until training has come so far; not at all once the process has ended."""
+    """Waits until the condition holds or the process has ended."""
     end = time.monotonic() + seconds
     while not condition() and process.poll() is None:
         assert time.monotonic() < end, "the process has not come so far"
@@ -91,7 +91,7 @@ def rows(run_dir):
 
 
 def kill_at_random(run_dir, arguments, seed):
-    """Starts or goes on with a run, and kills it at a random moment after it has logged something new."""
+    """Starts or resumes a run, and kills it at a random moment after it has logged a new row."""
     before = rows(run_dir)
     process = start(*arguments, cwd=run_dir.parent)
     wait_for(lambda: rows(run_dir) > before, process)
@@ -101,7 +101,7 @@ def kill_at_random(run_dir, arguments, seed):
 
 
 def survive(tmp_path, moments, random_kills):
-    """Kills one run at all these moments, each time going on with it; it must end as one that was never killed."""
+    """Kills one run at all these moments and resumes it each time. It must end as a run that was never killed."""
     (tmp_path / "sabotage.py").write_text(SABOTAGE)
     options = [*TINY, *OWN, f"trainer.epochs={25 * len(moments) + 50 * random_kills}"]
     done = run(*options, "hydra.run.dir=straight", cwd=tmp_path)
@@ -161,7 +161,7 @@ def statuses(sweep):
 
 
 def assert_saved(run_dir):
-    """The run stands where its newest checkpoint does."""
+    """The summary of the run is at the step of its newest checkpoint."""
     summary = json.loads((run_dir / "summary.json").read_text())
     (*_, newest) = sorted((run_dir / "checkpoints").iterdir())
     assert (summary["status"], f"step_{summary['step']:09d}") == ("interrupted", newest.name)
