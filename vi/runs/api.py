@@ -143,12 +143,12 @@ def evaluate(
     schema.check_request("evaluate", {"run": str(run_dir), **asked, "data": {"path": data_path}})
     with reopened(directory, checkpoint, data_path) as run:
         from vi.evaluation.scores import evaluate_model
-        from vi.runs.outputs import leave, record
+        from vi.runs.outputs import record, write_evaluation
 
         model, data, jit = run.parts.model, run.parts.data, run.jit
         numbers = evaluate_model(model, data, split, samples, size, jit=jit, check=run.poll, progress=progress)
         evaluation = {"checkpoint": checkpoint, "step": run.step, **numbers}
-        pictures = leave(evaluation, run.parts, directory, run.poll)
+        pictures = write_evaluation(evaluation, run.parts.model, run.parts.data, directory, run.poll)
         record(evaluation, pictures, run.config, run.summary, directory)
     return evaluation
 

@@ -21,7 +21,7 @@ from vi.runs.build import build
 from vi.runs.directory import Summary, lock, write_summary
 from vi.runs.failure import close
 from vi.runs.interruption import Interruption
-from vi.runs.outputs import dashboard, describe, leave
+from vi.runs.outputs import dashboard, describe, write_evaluation
 from vi.runs.restore import initialize
 from vi.runs.summary import Command, about, read_earlier, standing
 from vi.runs.training import make_trainer, train
@@ -134,6 +134,6 @@ class Job:
         with evaluation_bar(Terminal()) as bar:
             numbers = evaluate_model(model, data, "test", samples, jit=self.trainer.jit, check=poll, progress=bar)
         evaluation = {"checkpoint": "best", "step": best_step, **numbers}
-        for name, path in leave(evaluation, self.parts, directory, poll).items():
+        for name, path in write_evaluation(evaluation, model, data, directory, poll).items():
             loggers.picture(f"evaluation/{name}", path)
         return evaluation

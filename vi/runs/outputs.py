@@ -9,12 +9,12 @@ from typing import Any
 
 import keras
 
+from vi.data.dataset import Dataset
 from vi.evaluation.scores import flat
 from vi.files import write
 from vi.loggers.dashboard import WandbLogger
 from vi.models.latent import LatentVariableModel
 from vi.pictures.gallery import draw_pictures
-from vi.runs.build import Parts
 from vi.runs.directory import Summary
 from vi.runs.summary import Command, count_parameters, count_variables
 from vi.settings.saved import Config
@@ -62,11 +62,15 @@ def record(
         logger.finish(summary | flat(evaluation), hurried=False)
 
 
-def leave(
-    evaluation: Mapping[str, Any], parts: Parts, directory: Path, poll: Callable[[], None] = lambda: None
+def write_evaluation(
+    evaluation: Mapping[str, Any],
+    model: LatentVariableModel,
+    data: Dataset,
+    directory: Path,
+    poll: Callable[[], None],
 ) -> dict[str, Path]:
     """Writes evaluation.json and pictures of its split into the directory of a run; returns the pictures by name."""
     write(directory / "evaluation.json", json.dumps(evaluation, indent=2, allow_nan=False) + "\n")
-    split = getattr(parts.data, evaluation["split"])
+    split = getattr(data, evaluation["split"])
     metrics, folder = directory / "metrics.csv", directory / "evaluation"
-    return dict(draw_pictures(parts.model, parts.data, split, metrics, folder, poll))
+    return dict(draw_pictures(model, data, split, metrics, folder, poll))
