@@ -28,7 +28,7 @@ from vi.estimators import (
 )
 from vi.ops import log_mean_exp
 from vi.particles import Draws, Losses
-from vi.testing import Check, Report, check_estimator, checks, expectation, gradients
+from vi.testing import Check, Report, bench, check_estimator, checks, expectation, gradients
 from vi.testing.bench import Bench
 from vi.testing.linear_gaussian import (
     EXACT,
@@ -67,8 +67,7 @@ TRACED = {"compiled", "unknown batch size"}
 @pytest.fixture
 def quick(monkeypatch):
     """Fewer noises, and nothing traced: a fifth of the time."""
-    monkeypatch.setattr(expectation, "REPEATS", 300)
-    monkeypatch.setattr(gradients, "REPEATS", 300)
+    monkeypatch.setattr(bench, "REPEATS", 300)
     only(monkeypatch, set(checks.CHECKS) - TRACED - {"update"})
 
 
@@ -398,7 +397,7 @@ MORE = [
     (
         Clipped,
         {"expectation"},
-        "With a p(x|z) of e^-100,000 times the size, the bound is on the wrong side of log p(x)",
+        "With p(x|z) multiplied by e^-100,000, the bound is on the wrong side of log p(x)",
     ),
     (Stretched, {"expectation"}, "or something is added to them or multiplies them"),
     (Summed, {"expectation"}, "that is log 20, so a sum of weights stands where their mean belongs"),
@@ -416,12 +415,12 @@ MORE = [
     (SurrogateAsBound, {"expectation"}, "a surrogate such as Σ w̃ log w is returned as its bound"),
     (NoUpperBound, {"expectation"}, "should kind be estimate?"),
     (Raised, {"shape"}, 'Raised: kind="upper" needs an `objective` of its own, for −bound would raise it.'),
-    (NoPrior, {"gradient for θ"}, "no gradient for the parameters of p(z), so a prior that is learned would stay"),
-    (StandardPrior, {"expectation"}, "so a density is left out, or is another"),
+    (NoPrior, {"gradient for θ"}, "no gradient for the parameters of p(z), so a learned prior would not change"),
+    (StandardPrior, {"expectation"}, "so a density is missing or wrong"),
     (Unweighed, {"gradients with β"}, "β weighs neither group, though p(z) stands in what they descend"),
     (ClosedForm, {"gradients with β"}, "or multiplies a KL in closed form by particles.kl_weight"),
-    (NotANumber, {"finite"}, "not finite at ordinary weights: is there a log of"),
-    (NoKL, {"expectation"}, "with one sample already, so a density is left out"),
+    (NotANumber, {"finite"}, "not finite at ordinary weights: is there a log of zero"),
+    (NoKL, {"expectation"}, "with one sample already, so a density is missing or wrong"),
     (StoppedBound, {"differences by φ"}, "a tf.stop_gradient, or an operation without a gradient, stands in `bound`"),
     (Normalized, {"each datum by itself"}, "depends on the others of its batch"),
     (SinglePrecision, {"double precision"}, "cannot compute Mul as input #1"),
@@ -484,7 +483,7 @@ def test_losses_that_are_inherited_are_not_compared_with_themselves(quick, monke
     report = check_estimator(IWAE)
     assert [report[name].passed for name in gradients.NAMES.values()] == [None, None]
     assert report["gradients with β"].passed
-    assert report["gradients with β"].meaning.startswith("β, of each datum its own, weighs the objective of θ and φ")
+    assert report["gradients with β"].meaning.startswith("β, another for each datum, weighs the objective of θ and φ")
     assert check_estimator(Adversarial)["gradients with β"].meaning.startswith("β weighs neither group")
 
 
@@ -621,7 +620,7 @@ def test_with_skewed_values_it_fails_about_twice_as_often_at_most(monkeypatch):
     monkeypatch.setattr(expectation, "FALSE_ALARM", 0.05)
     rng, trials, power = np.random.default_rng(0), 2000, 1.7
     mean = math.gamma(1 + power)
-    draws = (rng.standard_exponential((expectation.REPEATS, 10)) ** power for _ in range(trials))  # of kurtosis 43
+    draws = (rng.standard_exponential((bench.REPEATS, 10)) ** power for _ in range(trials))  # of kurtosis 43
     found = [expectation.worst_mean(each - mean, 0.0, 1) for each in draws]
     alarms = np.mean([expectation.ratio(each) > 1 for each in found])
     assert alarms < 0.1 + 4 * np.sqrt(0.1 * 0.9 / trials)

@@ -1,13 +1,14 @@
-"""Trials of an estimator on the linear-Gaussian model: all that its values depend on, in one's hand."""
+"""Trials: an estimator with the linear-Gaussian model, data, noise and weights."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
+import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from vi import random
@@ -29,21 +30,25 @@ from vi.testing.linear_gaussian import (
     precision,
     weights_at,
 )
+from vi.testing.report import Check
 
 STEP = np.int64(0)
-"""The number of the step of every trial."""
+"""The training step of every trial."""
 ROUNDING = 1e-9
-"""The difference that double precision allows between two ways to the same number, relative to it."""
-Weights = dict[str, list[Any]]
+"""The relative difference between two computations of the same number that double precision allows."""
+REPEATS = 1000
+"""The number of noises for each datum, for the check of an expectation."""
+Weights = dict[str, list[tf.Tensor]]
+"""θ and φ by group, as in `linear_gaussian.weights_at`: `[1, ...]`, or a copy for each datum, `[B, ...]`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """An estimator with data, noise and weights: all that its values depend on.
+    """An estimator with everything that its values depend on: model, data, noise and weights.
 
     Attributes:
         x: `[B, D]`.
-        weights: by group, as of `linear_gaussian.weights_at`: `[1, ...]`, or each datum's own, `[B, ...]`.
+        weights: θ and φ, shared by all data or with a copy for each datum.
     """
 
     estimator: Estimator
@@ -59,53 +64,64 @@ class Trial:
         self.model.encoder = Affine(*self.weights["inference"])
         return self.model.particles(self.x, self.noise, kl_weight)
 
-    def bound(self, **options: Any) -> tf.Tensor:
+    def bound(self, kl_weight: float | tf.Tensor = 1.0) -> tf.Tensor:
         """The bound of each datum, `[B]`."""
-        return self.estimator.bound(self.particles(**options))
+        return self.estimator.bound(self.particles(kl_weight))
 
-    def losses(self, **options: Any) -> Losses:
+    def losses(self, kl_weight: float | tf.Tensor = 1.0) -> Losses:
         """The losses of each datum at step 0, `[B]` each."""
-        return self.estimator.losses(self.particles(**options), STEP)
+        return self.estimator.losses(self.particles(kl_weight), STEP)
 
-    def rows(self, index: Any) -> Trial:
-        """The same with the data `index`."""
+    def rows(self, index: Sequence[int] | np.ndarray) -> Trial:
+        """The trial with the data `index` only."""
         return self.replace_arrays(lambda t: tf.gather(t, index))
 
     def replace_arrays(self, change: Callable[[tf.Tensor], tf.Tensor]) -> Trial:
-        """The same with data and noise changed."""
+        """The trial with data and noise changed by a function."""
         noise = tf.nest.map_structure(lambda t: None if t is None else change(t), self.noise)
         return dataclasses.replace(self, x=change(self.x), noise=noise)
 
     def copies(self) -> Trial:
-        """The same with weights of each datum's own, so that their gradients are those of each datum's value."""
+        """The trial with a copy of the weights for each datum. One backward pass then gives each datum's gradient."""
         weights = {group: [tf.repeat(w, len(self.x), axis=0) for w in each] for group, each in self.weights.items()}
         return dataclasses.replace(self, weights=weights)
 
     def moved(self, group: str, direction: list[np.ndarray], distance: float) -> Trial:
-        """The same with the weights of a group moved."""
+        """The trial with the weights of a group moved."""
         moved = [w + distance * d for w, d in zip(self.weights[group], direction, strict=True)]
         return dataclasses.replace(self, weights=self.weights | {group: moved})
 
 
 class Bench:
-    """Makes trials of an estimator class, which is called with `samples` and the arguments.
+    """Makes trials of an estimator class.
+
+    Args:
+        make: the class, or a function that gives an estimator. It is called with `samples` and the arguments.
+        arguments: of the constructor; `samples` is 5 by default.
 
     Attributes:
-        example: one such estimator, to ask what it declares.
+        example: an estimator, for what its class declares.
+        samples: S.
         size: B.
-        done: the checks made so far, by name.
-        kept: what more than one of them needs.
+        repeats: the number of noises for each datum, for the check of an expectation.
+        done: the results of the checks so far, by name.
+        kept: gradients that several checks use: of losses and objective at a place, with β = 1 or not.
+
+    Raises:
+        ConfigError: the call fails, or gives no `vi.estimators.Estimator`.
     """
 
-    def __init__(self, make: Callable[..., Any], arguments: dict[str, Any]):
+    def __init__(self, make: Callable[..., Estimator], arguments: Mapping[str, object]):
         self.arguments = {"samples": 5, **arguments}
         self.make, self.name = make, getattr(make, "__name__", type(make).__name__)
-        self.samples = self.arguments["samples"]
-        self.models: dict[tuple[str, type], Any] = {}
-        self.done: dict[str, Any] = {}
-        self.kept: dict[Any, Any] = {}
-        if not isinstance(self.samples, int) or self.samples < 1:
-            raise ConfigError(f"samples={self.samples}: must be a whole number above 0.")
+        self.repeats = REPEATS
+        self.models: dict[tuple[str, type], LatentVariableModel] = {}
+        self.done: dict[str, Check] = {}
+        self.kept: dict[tuple[Place, bool], list[dict[str, np.ndarray]]] = {}
+        samples = self.arguments["samples"]
+        if not isinstance(samples, int) or samples < 1:
+            raise ConfigError(f"samples={samples}: must be a whole number above 0.")
+        self.samples = samples
         try:
             self.example = self.estimator()
         except ConfigError:
@@ -117,15 +133,15 @@ class Bench:
                 f"{self.name}: gives a {type(self.example).__name__}, but must give a vi.estimators.Estimator."
             )
         taken = {*self.example.draws, self.samples, LATENTS, DIM}
-        self.size = next(size for size in range(4, 99) if size not in taken)  # so that no axis passes for another
+        self.size = next(size for size in range(4, 99) if size not in taken)  # no two axes have the same size
 
     @property
     def signature(self) -> str:
-        """The arguments as they are written."""
+        """The arguments as Python writes them."""
         return ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
 
     def estimator(self, samples: int | None = None) -> Estimator:
-        """A new one, of so many samples."""
+        """A new estimator with `samples` samples, and random weights in its own networks."""
         estimator = self.make(**self.arguments | ({} if samples is None else {"samples": samples}))
         if isinstance(estimator, Estimator):
             estimator.build((DIM,), LATENTS)
@@ -142,7 +158,10 @@ class Bench:
         dtype: str = "float64",
         posterior: type[GivenGaussian] = GivenGaussian,
     ) -> Trial:
-        """A trial with the data one after another, so many times; the noise is the same in every precision."""
+        """A trial whose batch has all data `repeats` times, each time with other noise.
+
+        The noise is the same in every precision.
+        """
         for each in {"float64", dtype}:
             if (each, posterior) not in self.models:
                 with precision(each):
@@ -157,19 +176,24 @@ class Bench:
         return trial.replace_arrays(lambda t: tf.cast(t, dtype))
 
 
-def shifted(particles: Particles, offsets: Any) -> Particles:
-    """The particles with `offsets`, a number or `[S]`, added to their log p(x|z), and so to their log weights."""
+def shifted(particles: Particles, offsets: float | np.ndarray) -> Particles:
+    """The particles with `offsets`, a number or `[S]`, added to log p(x|z), and thereby to the log weights."""
     shift = tf.constant(offsets, particles.log_likelihood.dtype)
     return dataclasses.replace(particles, log_likelihood=particles.log_likelihood + shift)
 
 
-def psi(estimator: Estimator) -> list[Any]:
-    """The trainable variables of the estimator's own."""
+def given(losses: Losses) -> list[tf.Tensor]:
+    """The losses that are not None."""
+    return [loss for loss in losses if loss is not None]
+
+
+def psi(estimator: Estimator) -> list[keras.Variable]:
+    """ψ: the estimator's own trainable variables."""
     return [variable for variable in estimator.auxiliary_variables if variable.trainable]
 
 
-def difference(found: Any, expected: Any) -> float:
-    """The largest difference between two arrays, relative to the largest number; infinite for other shapes."""
+def difference(found: npt.ArrayLike, expected: npt.ArrayLike) -> float:
+    """The largest difference between two arrays, relative to the largest number; infinite if their shapes differ."""
     found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     if found.shape != expected.shape:
         return math.inf

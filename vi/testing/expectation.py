@@ -1,4 +1,4 @@
-"""Whether a bound is on its side of log p(x) on average, and the statistics that decide."""
+"""Checks that a lower bound is on average at most log p(x), an upper bound at least; and the statistics for it."""
 
 from __future__ import annotations
 
@@ -13,33 +13,31 @@ from vi.testing.bench import ROUNDING, Bench, difference, shifted
 from vi.testing.linear_gaussian import EXACT, NEAR, OFF, data, log_marginal
 from vi.testing.report import Check, within
 
-REPEATS = 1000
-"""Noises for each datum, where an expectation is checked."""
 FALSE_ALARM = 0.5e-3 / 5
-"""With which probability each of the five checks of expectations fails for an estimator that is right.
+"""The probability that each of the five checks of expectations fails for a correct estimator.
 
-So it is for Gaussian values. Those of estimators are skewed, which about doubles it."""
+This holds for Gaussian values. The values of estimators are skewed, which about doubles it."""
 SAMPLES = 20
-"""So many samples show what a few hide."""
+"""A number of samples at which mistakes show that few samples hide."""
 FAR = 1e5
-"""Nats by which log p(x|z) is moved, so that log weights that are clipped show."""
+"""Nats that are added to log p(x|z), so that clipped log weights show."""
 
 
 def worst_mean(values: np.ndarray, rounding: np.ndarray, tests: int, sides: int = 2) -> tuple[float, float]:
-    """Of K means over independent rows `[R, K]`, the one farthest beyond zero, and its limit.
+    """The mean that exceeds its limit most, of K means over R independent rows; and this limit.
 
-    The limits are those of t statistics: the largest of all K, and of `tests` such sets, exceeds its own with
-    probability `FALSE_ALARM`. To each, `rounding` `[K]` is added.
+    The limits come from t statistics. If all true means are zero, any of the K means of `tests` such sets exceeds its
+    limit with probability `FALSE_ALARM`.
 
     Args:
-        values: whose means should be zero, or with `sides=1` at most zero.
-        rounding: what is allowed besides.
-        tests: how many such sets one check looks at.
+        values: `[R, K]`. Their means should be zero, or at most zero with `sides=1`.
+        rounding: is added to each limit, `[K]`.
+        tests: the number of such sets in one check.
         sides: 2 or 1.
     """
     count, means = len(values), values.mean(axis=0)
     quantile = statistics.NormalDist().inv_cdf(1 - FALSE_ALARM / (sides * tests * means.size))
-    quantile += (quantile**3 + quantile) / (4 * (count - 1))  # of t, to first order (Fisher & Cornish, 1960)
+    quantile += (quantile**3 + quantile) / (4 * (count - 1))  # quantile of t, to first order (Fisher & Cornish, 1960)
     limits = quantile * values.std(axis=0, ddof=1) / math.sqrt(count) + rounding
     found = np.abs(means) if sides == 2 else means
     worst = np.argmax(np.where(np.isfinite(found), found / limits, np.inf))
@@ -47,38 +45,38 @@ def worst_mean(values: np.ndarray, rounding: np.ndarray, tests: int, sides: int 
 
 
 def ratio(found: tuple[float, float]) -> float:
-    """How many times its limit a mean is."""
+    """A mean divided by its limit."""
     return found[0] / found[1] if math.isfinite(found[0]) else math.inf
 
 
 def expectation(name: str, bench: Bench) -> Check:
-    """E bound ≤ log p(x) for a lower bound, ≥ for an upper one: at three q, for 1, S and 20 samples."""
+    """E bound ≤ log p(x) for a lower bound, ≥ for an upper bound, at three q and for 1, S and 20 samples."""
     kind = bench.example.kind
     if kind == "estimate":
-        return Check(name, None, "Not promised: its kind is estimate, which bounds nothing.")
+        return Check(name, None, "Not promised: its kind is estimate, which is no bound.")
     if kind not in ("lower", "upper"):
         return Check(name, False, f"kind = {kind!r}: must be 'lower', 'upper' or 'estimate'.")
     found = {}
     for samples in sorted({1, bench.samples, SAMPLES}):
         for place in (OFF, NEAR, EXACT):
             try:
-                trial = bench.trial(place, samples, REPEATS)
+                trial = bench.trial(place, samples, bench.repeats)
             except ConfigError:
-                continue  # it refuses so many
-            bound = np.reshape(trial.bound(), [REPEATS, bench.size])
+                continue  # the estimator refuses this number of samples
+            bound = np.reshape(trial.bound(), [bench.repeats, bench.size])
             excess = (bound - log_marginal(data(bench.size))) * (1 if kind == "lower" else -1)
             rounding = ROUNDING * np.abs(bound).mean(axis=0)
             found[samples, place] = worst_mean(excess, rounding, tests=9, sides=1)
-    trial, sign = bench.trial(EXACT, repeats=REPEATS), 1 if kind == "lower" else -1
+    trial, sign = bench.trial(EXACT, repeats=bench.repeats), 1 if kind == "lower" else -1
     for shift in (-FAR, FAR):
-        bound = np.reshape(trial.estimator.bound(shifted(trial.particles(), shift)), [REPEATS, bench.size])
+        bound = np.reshape(trial.estimator.bound(shifted(trial.particles(), shift)), [bench.repeats, bench.size])
         excess = sign * (bound - log_marginal(data(bench.size)) - shift)
         moved = worst_mean(excess, np.full(bench.size, ROUNDING * FAR), tests=9, sides=1)
         if ratio(moved) > 1 and moved[0] > 1 + 2 * max(value for value, _ in found.values()):
             return Check(
                 name,
                 False,
-                f"With a p(x|z) of e^{shift:+,.0f} times the size, the bound is on the wrong side of log p(x), by "
+                f"With p(x|z) multiplied by e^{shift:+,.0f}, the bound is on the wrong side of log p(x), by "
                 f"{moved[0]:,.0f} nats: log weights are clipped, or something is added to them or multiplies them.",
                 *moved,
             )
@@ -101,19 +99,19 @@ def expectation(name: str, bench: Bench) -> Check:
 
 
 def _why(bench: Bench, kind: str, already_with_one: bool, samples: int, exact: tuple[float, float]) -> str:
-    """What a bound on the wrong side of log p(x) probably does, `exact` being its excess at the true posterior."""
+    """The probable mistake of a bound on the wrong side of log p(x). `exact` is its excess at the true posterior."""
     if kind == "upper":
         return (
             "the log of the mean of finitely many samples lies below the log of the expectation (Jensen); should kind "
             "be estimate?"
         )
     if already_with_one:
-        return "with one sample already, so a density is left out, or is another, or the KL has a wrong sign or weight."
+        return "with one sample already, so a density is missing or wrong, or the KL has a wrong sign or weight."
     if abs(exact[0] - math.log(samples)) < 1e-6:
-        return f"that is log {samples}, so a sum of weights stands where their mean belongs; take log S off."
+        return f"that is log {samples}, so a sum of weights stands where their mean belongs; subtract log S."
     if ratio(exact) <= 1:
         return (
-            "at the true posterior it is not, so a surrogate such as Σ w̃ log w is returned as its bound, or weights "
+            "not so at the true posterior, so a surrogate such as Σ w̃ log w is returned as its bound, or weights "
             "are raised to a power above 1, as in Rényi's bound of α < 0 or the χ bound; should kind be estimate?"
         )
     particles = bench.trial(EXACT).particles()
@@ -124,6 +122,5 @@ def _why(bench: Bench, kind: str, already_with_one: bool, samples: int, exact: t
             "log of a mean only the whole weight of each sample, p(x, z) / q(z|x), makes a bound."
         )
     return (
-        "with one sample it is not, so the mean over samples is taken too early, of outputs or likelihoods before the "
-        "log."
+        "not so with one sample, so the mean over samples is taken too early, of outputs or likelihoods before the log."
     )

@@ -1,4 +1,4 @@
-"""A model of which everything is known, z ~ N(m, diag s²) and x|z ~ N(Wz + b, σ² I), with q where one wants it."""
+"""The linear-Gaussian model z ~ N(m, diag s²), x|z ~ N(Wz + b, σ² I), with q at a chosen distance from p(z|x)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIM, LATENTS, SD = 6, 3, 0.7
 
 
 class Place(NamedTuple):
-    """Where q(z|x) is: the true posterior, moved by so many of its standard deviations, and widened by a factor."""
+    """A choice of q(z|x): the true posterior, moved by `shift` of its standard deviations and widened by a factor."""
 
     name: str
     shift: float
@@ -37,10 +37,9 @@ OFF, NEAR, EXACT = (
 
 
 class Affine:
-    """The map Wᵀ· + b, with weights that all data share, `[1, in, out]`, or with each datum's own, `[B, in, out]`.
+    """The map Wᵀ· + b, with shared weights `[1, in, out]`, or with a copy of the weights for each datum `[B, in, out]`.
 
-    It takes n rows for each datum, `[B · n, in]`. Weights of each datum's own give the gradient of each datum's value
-    in one backward pass.
+    Its input has n rows for each datum, `[B · n, in]`. With copies, one backward pass gives the gradient of each datum.
     """
 
     variables = trainable_variables = ()
@@ -48,18 +47,18 @@ class Affine:
     def __init__(self, kernel: tf.Tensor, bias: tf.Tensor):
         self.kernel, self.bias = kernel, bias
 
-    def __call__(self, rows: tf.Tensor) -> tf.Tensor:
-        """The outputs of the rows, `[B · n, out]`."""
+    def __call__(self, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The outputs of the rows, `[B · n, out]`, the same in training."""
         inputs, outputs = self.kernel.shape[1:]
         by_datum = tf.reshape(rows, [self.kernel.shape[0], -1, inputs])
         return tf.reshape(by_datum @ self.kernel + self.bias[:, None], [-1, outputs])
 
 
 class GivenGaussian(Posterior):
-    """N(μ, diag σ²) of features μ and log σ; written out, which is several times faster where nothing is compiled."""
+    """N(μ, diag σ²) with features μ and log σ. Its formulas are written out, which is faster without a compiler."""
 
     def parameters(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The features as they are, `[B, 1, L]` each."""
+        """The features unchanged, as μ and σ, `[B, 1, L]` each."""
         loc, log_sd = tf.split(features[:, None], 2, axis=-1)
         return {"loc": loc, "scale": tf.exp(log_sd)}
 
@@ -73,12 +72,12 @@ class GivenGaussian(Posterior):
         return loc + sd * eps, log_standard_normal(eps) - tf.reduce_sum(tf.math.log(sd), axis=-1)
 
     def marginals(self, q: tfd.Distribution) -> tfd.Distribution:
-        """Those Gaussians."""
+        """The L Gaussians."""
         return q.distribution
 
 
 class PathlessGaussian(GivenGaussian):
-    """The same, but z passes no gradient to φ, as that of discrete latents."""
+    """The same Gaussian, but z passes no gradient to φ, like a discrete latent."""
 
     reparameterized = False
 
@@ -89,7 +88,7 @@ class PathlessGaussian(GivenGaussian):
 
 
 class GivenPrior(Prior):
-    """N(m, diag s²) of m and log s, which belong to θ: `[1, L]`, or each datum's own, `[B, L]`; written out too."""
+    """N(m, diag s²) with m and log s, which belong to θ: `[1, L]`, or a copy for each datum, `[B, L]`."""
 
     def __init__(self, loc: tf.Tensor, log_sd: tf.Tensor):
         super().__init__(loc.shape[-1])
@@ -109,7 +108,7 @@ class GivenPrior(Prior):
         return self.loc + tf.exp(self.log_sd) * noise
 
     def marginals(self) -> tfd.Distribution:
-        """Those Gaussians, of batch `[B, 1, L]`."""
+        """The L Gaussians, of batch shape `[B, 1, L]`."""
         return tfd.Normal(self.loc, tf.exp(self.log_sd))
 
 
@@ -120,7 +119,7 @@ def log_standard_normal(z: tf.Tensor) -> tf.Tensor:
 
 @contextlib.contextmanager
 def precision(dtype: str) -> Iterator[None]:
-    """Within it, Keras makes everything in this dtype."""
+    """Sets the dtype of everything that Keras makes in the block."""
     before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx(dtype)
     keras.config.set_dtype_policy(dtype)
@@ -132,17 +131,17 @@ def precision(dtype: str) -> Iterator[None]:
 
 
 def weights_at(place: Place) -> dict[str, list[np.ndarray]]:
-    """θ and φ by group, `[1, ...]` each; W has orthogonal columns, so the true posterior is a diagonal Gaussian.
+    """θ and φ by group, `[1, ...]` each. W has orthogonal columns, so the true posterior is a diagonal Gaussian.
 
-    θ is kernel and bias of the decoder, and m and log s of the prior, which is not N(0, I): a bound that takes it for
-    that is none.
+    θ has the kernel and the bias of the decoder, and m and log s of the prior. The prior is deliberately not N(0, I),
+    so a bound that assumes N(0, I) fails.
     """
     rng = np.random.default_rng(0)
     columns = np.linalg.qr(rng.standard_normal((DIM, LATENTS)))[0] * [0.5, 1.0, 1.5]  # W
     bias = 0.3 * rng.standard_normal(DIM)
-    loc, log_sd = np.array([0.4, -0.3, 0.2]), np.log([1.3, 0.8, 1.1])  # of the prior
-    sd = 1 / np.sqrt(np.exp(-2 * log_sd) + np.sum(columns**2, axis=0) / SD**2)  # of the true posterior
-    gain = columns * sd**2 / SD**2  # its mean is gainᵀ (x − b) + sd² m / s²
+    loc, log_sd = np.array([0.4, -0.3, 0.2]), np.log([1.3, 0.8, 1.1])  # m and log s
+    sd = 1 / np.sqrt(np.exp(-2 * log_sd) + np.sum(columns**2, axis=0) / SD**2)  # sd of the true posterior
+    gain = columns * sd**2 / SD**2  # the mean of the true posterior is gainᵀ (x − b) + sd² m / s²
     encoder = np.concatenate([gain, np.zeros_like(gain)], axis=1)
     mean = sd**2 * np.exp(-2 * log_sd) * loc - bias @ gain
     features = np.concatenate([mean + place.shift * sd, np.log(place.widening * sd)])
@@ -159,7 +158,7 @@ def data(size: int) -> np.ndarray:
 
 
 def log_marginal(x: np.ndarray) -> np.ndarray:
-    """log p(x) of data `[B, D]`, which are N(W m + b, W diag s² Wᵀ + σ² I)."""
+    """log p(x) of data `[B, D]`, `[B]`: p(x) is N(W m + b, W diag s² Wᵀ + σ² I)."""
     kernel, bias, loc, log_sd = weights_at(EXACT)["generative"]
     covariance = kernel[0].T * np.exp(2 * log_sd) @ kernel[0] + SD**2 * np.eye(DIM)
     residual = x - loc @ kernel[0] - bias
@@ -168,7 +167,7 @@ def log_marginal(x: np.ndarray) -> np.ndarray:
 
 
 def make_model(posterior: type[GivenGaussian]) -> LatentVariableModel:
-    """The model in the precision of now; each `Trial` sets its weights."""
+    """The model in the current precision. Each `Trial` sets its weights."""
     theta, phi = ([tf.constant(w, keras.config.floatx()) for w in group] for group in weights_at(EXACT).values())
     decoder, prior = Affine(*theta[:2]), GivenPrior(*theta[2:])
     return LatentVariableModel(Affine(*phi), posterior(LATENTS), decoder, Gaussian((DIM,), sd=SD), prior)

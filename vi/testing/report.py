@@ -1,4 +1,4 @@
-"""What a proof has found: a check for each promise, with its number and its meaning."""
+"""The report on an estimator: a check for each promise, with its number and its meaning."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import rich.table
 
 @dataclasses.dataclass(frozen=True)
 class Check:
-    """One promise of an estimator, and whether it is kept.
+    """The check of one promise of an estimator.
 
     Attributes:
-        name: what is checked.
-        passed: whether `value` is within `limit`; None where nothing is promised, or nothing could be found out.
-        meaning: a sentence: what is promised, what probably is wrong, or why nothing was checked.
-        value: the number that was found; None where there is none.
-        limit: the largest one allowed.
+        name: the name of the promise.
+        passed: whether the promise is kept; None if it was not checked.
+        meaning: a sentence: the promise, the probable mistake, or why the promise was not checked.
+        value: the number that decides; None if no number does.
+        limit: the largest value allowed.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Check:
 
 
 def within(name: str, value: float, limit: float, promise: str, otherwise: str | Callable[[], str]) -> Check:
-    """A check that is passed where the value is within the limit, which no nan is; else its meaning is `otherwise`."""
+    """A check that passes if value ≤ limit; nan fails. Its meaning is the promise if it passes, else `otherwise`."""
     passed = bool(value <= limit)
     meaning = promise if passed else otherwise if isinstance(otherwise, str) else otherwise()
     return Check(name, passed, meaning, float(value), float(limit))
@@ -40,13 +40,13 @@ def within(name: str, value: float, limit: float, promise: str, otherwise: str |
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """The checks of one estimator. It is true if none has failed, and printed it is a table.
+    """All checks of one estimator. A report is true if no check failed, and prints as a table.
 
     Attributes:
         estimator: the class and its arguments.
-        kind: what its bound is declared to be.
+        kind: the declared kind of the bound.
         checks: in the order in which they were made.
-        seconds: how long they took.
+        seconds: the time that all checks took.
     """
 
     estimator: str
@@ -56,12 +56,12 @@ class Report:
 
     @property
     def failures(self) -> tuple[Check, ...]:
-        """The checks that have failed."""
+        """The checks that failed."""
         return tuple(check for check in self.checks if check.passed is False)
 
     @property
     def passed(self) -> bool:
-        """Whether no check has failed."""
+        """Whether no check failed."""
         return not self.failures
 
     def __bool__(self) -> bool:
@@ -71,18 +71,18 @@ class Report:
         return {check.name: check for check in self.checks}[name]
 
     def raise_if_failed(self) -> None:
-        """Raises AssertionError with the table if a check has failed: a test of an estimator in one line."""
+        """Raises AssertionError with the table if a check failed; a test of an estimator in one line."""
         if self.failures:
             raise AssertionError(f"\n{self}")
 
     def table(self) -> rich.table.Table:
-        """The checks as a table, a row each."""
+        """A table with a row for each check."""
         passed = sum(check.passed is True for check in self.checks)
         table = rich.table.Table(
             title=f"{self.estimator}, kind {self.kind}",
             caption=f"{passed} passed, {len(self.failures)} failed, "
             f"{len(self.checks) - passed - len(self.failures)} not checked, in {self.seconds:.0f} s. The noise is the "
-            "same every time; for other noise, an estimator that is right fails about once in a thousand times.",
+            "same every time. With other noise, a correct estimator would fail about once in a thousand times.",
             box=rich.box.SIMPLE_HEAD,
             title_justify="left",
             caption_justify="left",
