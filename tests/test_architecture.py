@@ -13,7 +13,7 @@ import vi.posteriors
 import vi.priors
 from tests.support.imports import circles, graph, imports_of
 from tests.support.inventory import concrete
-from vi.settings.compose import conf_directory
+from vi.settings.conf import conf_directory
 
 VI = Path(vi.__file__).parent
 FILES = graph("vi", "experiments")
@@ -145,6 +145,6 @@ def test_subclasses_replace_abstract_methods_and_named_hooks_only(base, group, t
 
 def test_what_cannot_import_tensorflow_names_the_same_groups():
     from vi import particles
-    from vi.settings import schema
+    from vi.settings import keys
 
-    assert schema.GROUPS == particles.GROUPS
+    assert keys.GROUPS == particles.GROUPS

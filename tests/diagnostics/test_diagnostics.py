@@ -27,7 +27,7 @@ from vi.errors import ConfigError, RunError
 from vi.estimators import IWAE, AnalyticKL, DReG, ReweightedWakeSleep, ScoreFunction, StickingTheLanding
 from vi.particles import Losses
 from vi.posteriors import BinaryConcrete
-from vi.settings import compose, schema
+from vi.settings import compose, keys, sections
 from vi.training.fit import Progress, _is_due
 
 SMALL = [*TINY, "encoder.hidden=[8]", "decoder.hidden=[8]"]
@@ -338,7 +338,7 @@ def test_help_and_wrong_values_are_answered_without_tensorflow(arguments, finish
 
 def test_every_key_of_the_command_has_a_rule():
     text = (compose.conf_directory() / "diagnose.yaml").read_text()
-    assert [key for key, _ in schema.leaves(yaml.safe_load(text))] == list(schema.REQUESTS["diagnose"])
+    assert [key for key, _ in keys.leaves(yaml.safe_load(text))] == sections.dotted_keys(sections.REQUESTS["diagnose"])
 
 
 def test_watching_gradients_does_not_change_the_training_and_traces_once(monkeypatch):

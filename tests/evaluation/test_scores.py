@@ -26,7 +26,7 @@ from vi.evaluation.evaluator import Evaluator
 from vi.evaluation.scores import evaluate_model, flat
 from vi.particles import Draws
 from vi.posteriors import FullCovarianceGaussian
-from vi.settings import compose, schema
+from vi.settings import compose, keys, sections
 
 SMALL = [*TINY, "encoder.hidden=[8]", "decoder.hidden=[8]"]
 
@@ -305,4 +305,4 @@ def test_help_needs_no_tensorflow_and_explains_every_key(tmp_path):
 
 def test_every_key_of_the_command_has_a_rule():
     text = (compose.conf_directory() / "evaluate.yaml").read_text()
-    assert [key for key, _ in schema.leaves(yaml.safe_load(text))] == list(schema.REQUESTS["evaluate"])
+    assert [key for key, _ in keys.leaves(yaml.safe_load(text))] == sections.dotted_keys(sections.REQUESTS["evaluate"])

@@ -15,7 +15,7 @@ from vi.likelihoods import Gaussian
 from vi.models import LatentVariableModel
 from vi.priors import StandardNormal
 from vi.runs import build
-from vi.settings import schema
+from vi.settings import keys
 from vi.settings.compose import compose, conf_directory, resolve
 
 EXPERIMENTS = sorted(file.stem for file in (conf_directory() / "experiment").glob("*.yaml"))
@@ -259,5 +259,5 @@ def test_the_schedule_of_burda_has_3_to_the_i_passes_at_falling_rates(choice, st
 
 @pytest.mark.parametrize("name", SPECIFIED)
 def test_an_experiment_is_as_its_text_specifies(name):
-    found = dict(schema.leaves(resolve(*compose([f"experiment={name}"]))))
+    found = dict(keys.leaves(resolve(*compose([f"experiment={name}"]))))
     assert {key: found[key] for key in SPECIFIED[name]} == SPECIFIED[name]

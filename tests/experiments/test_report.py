@@ -14,7 +14,7 @@ from vi.compare.results.files import KEYS, name_of, read_results
 from vi.compare.results.rows import read_systems
 from vi.compare.results.sections import TERMS
 from vi.runs.directory import lock
-from vi.settings.compose import conf_directory
+from vi.settings.conf import conf_directory
 
 SECTIONS = {"model": {"latent_dim": 2}, "estimator": {"samples": 1}, "trainer": {"epochs": 50}}
 FINAL = {"validation/nll": 145.0, "validation/kl": 7.0, "validation/elbo": -152.0, "validation/iw_bound": -150.0}

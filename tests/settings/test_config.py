@@ -15,7 +15,7 @@ import vi
 from tests.support.runs import TINY
 from vi.errors import ConfigError
 from vi.runs import build
-from vi.settings import compose, schema
+from vi.settings import compose, keys
 from vi.training.trainer import Trainer
 
 CONF = compose.conf_directory()
@@ -66,22 +66,9 @@ def test_every_file_composes_and_only_custom_asks_for_more(overrides):
 
 
 def test_every_component_group_has_custom_and_nothing_in_it_but_a_target():
-    for group in schema.COMPONENTS:
+    for group in keys.COMPONENTS:
         text = (CONF / group / "custom.yaml").read_text()
         assert text == "_target_: ???\n" + ("samples: 1\n" if group == "estimator" else "")
-
-
-def test_every_key_of_every_file_has_a_rule():
-    for group, names in GROUPS.items():
-        if group in ("hydra", "debug", "experiment"):
-            continue
-        for name in names:
-            resolved = compose.compose([f"{group}={name}", *NEEDS.get(f"{group}={name}", [])])
-            if name != "custom":
-                for key, _ in schema.leaves(compose.resolve(*resolved)):
-                    known = key in schema.RULES or key in schema.FILLED_IN or key.endswith("_target_")
-                    known = known or key.startswith(("choices.", "prior.log_density."))
-                    assert known or key == "logger.wandb", key
 
 
 NOTHING_TO_LEARN = ["posterior=deterministic", "likelihood=none", "estimator=reconstruction"]
@@ -195,7 +182,7 @@ WRONG = {
     "trainer.noise=frozen": "trainer.noise=frozen: must be fresh or fixed.",
     "optimizer.learning_rate=abc": "optimizer.learning_rate=abc: must be a finite number above 0, or a Keras schedule",
     "logger.wandb.mode=on": "logger.wandb.mode=on: must be offline, online or disabled.",
-    "logger.wandb=offline": "logger.wandb=offline: must be null, or a mapping of settings.",
+    "logger.wandb=offline": "logger.wandb=offline: must be a mapping of settings, or null.",
     "optimizer.beta_1=1": "optimizer.beta_1=1: must be a finite number of at least 0 and below 1.",
     "encoder.activation=rleu": "encoder.activation=rleu: must be a Keras activation, one of celu, elu, ",
     "seed=0,1": "seed=0,1: holds several values; add -m to run one job for each, or brackets to give a list.",
@@ -219,7 +206,7 @@ def test_a_mistake_in_a_component_of_ones_own_is_named_with_its_target():
         "my_missing.Thing": "estimator._target_=my_missing.Thing: there is no module my_missing.",
         "vi.estimators.AnalyticKl": "estimator._target_=vi.estimators.AnalyticKl: vi.estimators has no AnalyticKl; did",
         "Thing": "estimator._target_=Thing: ",
-        "operator.add": "estimator._target_=operator.add: TypeError",
+        "operator.add": "estimator.samples: operator.add has no such argument; it takes a, b.",
     }
     for target, message in cases.items():
         composed = compose.compose([*TINY, "estimator=custom", f"estimator._target_={target}"])
@@ -234,11 +221,6 @@ def test_a_schedule_must_be_one():
         ConfigError, match=r"trainer\.beta\._target_=keras\.optimizers\.SGD: gives a SGD, but must give a .*Schedule"
     ):
         build.build(resolved)
-
-
-def test_the_schema_knows_the_activations_of_keras():
-    names = {name for name in dir(keras.activations) if not name.startswith("_")}
-    assert set(schema.ACTIVATIONS) == names - {"get", "serialize", "deserialize"}
 
 
 @pytest.mark.parametrize(("labels", "count"), [(np.linspace(0, 1, 30), 30), (np.arange(6), 6), (None, 30)])

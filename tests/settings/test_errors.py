@@ -42,14 +42,6 @@ COMPOSITION = {
         "the KL of posterior LocationScale to prior StandardNormal has no closed form; use estimator=monte_carlo_kl"
     ),
     "estimator/nope=mlp": "estimator/nope: there is no such key; did you mean estimator?",
-    "estimator=iwae estimator.free_bits=1": (
-        "estimator.free_bits: the chosen estimator has no such key; an argument of a class of your own takes a plus, "
-        "+estimator.free_bits=VALUE."
-    ),
-    "estimator.sample=2": (
-        "estimator.sample: the chosen estimator has no such key; did you mean estimator.samples? An argument of a "
-        "class of your own takes a plus, +estimator.sample=VALUE."
-    ),
     "trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "+trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "experiment=nope": "experiment=nope: there is no such choice. Allowed: bornschein2015_helmholtz, burda2015_iwae, ",
@@ -118,6 +110,56 @@ COMPOSITION = {
 }
 # Values, answered before TensorFlow is imported.
 VALUES = {
+    "estimator=iwae estimator.free_bits=1": (
+        "estimator.free_bits: vi.estimators.IWAE has no such argument; it takes samples."
+    ),
+    "estimator.sample=2": (
+        "estimator.sample: vi.estimators.AnalyticKL has no such argument; did you mean estimator.samples?"
+    ),
+    "+estimator.power=2": (
+        "estimator.power: vi.estimators.AnalyticKL has no such argument; it takes samples, free_bits, groups, capacity."
+    ),
+    "+data.power=2": (
+        "data.power: vi.data.digits has no such argument; it takes validation, scale, binarization, seed."
+    ),
+    "+optimizer.power=2": "optimizer.power: keras.optimizers.Adam has no such argument; it takes learning_rate, beta_1",
+    "optimizer.inference.rho=0.9": (
+        "optimizer.inference.rho: keras.optimizers.Adam has no such argument; it takes learning_rate, beta_1, "
+    ),
+    "optimizer.inference=3": "optimizer.inference=3: must hold settings, optimizer.inference.KEY=VALUE.",
+    "posterior.latent_dim=3": (
+        "posterior.latent_dim: vi.posteriors.DiagonalGaussian has no such argument; it takes scale."
+    ),
+    "likelihood=gaussian likelihood.scale=3": ("likelihood.scale=3: must be fixed, shared, per_dimension or output."),
+    "trainer.update_every=3": ("trainer.update_every=3: must be a mapping of settings."),
+    "trainer.update_every.inference=0": "trainer.update_every.inference=0: must be a whole number of at least 1.",
+    "'trainer.beta={_target_: keras.optimizers.schedules.PolynomialDecay}'": (
+        "trainer.beta.initial_learning_rate is not set; keras.optimizers.schedules.PolynomialDecay needs it: "
+        "trainer.beta.initial_learning_rate=VALUE."
+    ),
+    "warmup=cyclical trainer.beta.rise=2": ("trainer.beta.rise=2: must be a finite number above 0 and at most 1."),
+    "'optimizer.learning_rate={_target_: nope.Thing}'": (
+        "optimizer.learning_rate._target_=nope.Thing: there is no module nope."
+    ),
+    "estimator=custom estimator._target_=nope.Thing": "estimator._target_=nope.Thing: there is no module nope.",
+    "estimator=custom estimator._target_=vi.nope.Thing": "estimator._target_=vi.nope.Thing: vi has no nope.",
+    "estimator=custom estimator._target_=vi.estimators.AnalyticKl": (
+        "estimator._target_=vi.estimators.AnalyticKl: vi.estimators has no AnalyticKl; did you mean AnalyticKL?"
+    ),
+    "estimator=custom estimator._target_=vi.estimators": (
+        "estimator._target_=vi.estimators: must be a class or function, but is of type module."
+    ),
+    "estimator=custom estimator._target_=my.NUMBER": (
+        "estimator._target_=my.NUMBER: must be a class or function, but is of type int."
+    ),
+    "estimator=custom estimator._target_=my_syntax.Thing": (
+        "estimator._target_=my_syntax.Thing: SyntaxError in my_syntax: invalid syntax (my_syntax.py, line 1)"
+    ),
+    "estimator=my.Baad": "estimator=my.Baad: my has no Baad; did you mean Bad?",
+    "estimator=my.Bad estimator.samples=0": "estimator.samples=0: must be a whole number of at least 1.",
+    "estimator=my.Bad estimator.power=1": "estimator.power: my.Bad has no such argument; it takes samples.",
+    "encoder=my.decoder": ("encoder=my.decoder: must take the argument event_shape, which every encoder is given."),
+    "decoder=my.decoder decoder.width=3": "decoder.width: my.decoder has no such argument; it takes none.",
     "trainer.epochs=-3": "trainer.epochs=-3: must be a finite number above 0.",
     "trainer.epochs=inf": "trainer.epochs=inf: must be a finite number above 0.",
     "trainer.epochs=": "trainer.epochs=: must be a finite number above 0.",
@@ -145,7 +187,7 @@ VALUES = {
         "data.validation=1.5: must be a fraction between 0 and 1, or a whole number of at least 1, or given or "
         "test, or null."
     ),
-    "data.path=3 data=mnist": "data.path=3: must be a text, or null.",
+    "data.path=3 data=mnist": "data.path=3: must be a path, or null.",
     "logger.wandb.mode=on logger=wandb": "logger.wandb.mode=on: must be offline, online or disabled.",
     "model=3": "model=3: must hold model.latent_dim, model.output_bias.",
     "data=arrays": "data.path is not set; give it on the command line, data.path=VALUE.",
@@ -170,17 +212,6 @@ INSTANTIATION = {
     "estimator=custom estimator._target_=a..b": (
         "estimator._target_=a..b: must be the dotted path of a class or function, such as my_module.MyClass."
     ),
-    "estimator=custom estimator._target_=nope.Thing": "estimator._target_=nope.Thing: there is no module nope.",
-    "estimator=custom estimator._target_=vi.nope.Thing": "estimator._target_=vi.nope.Thing: vi has no nope.",
-    "estimator=custom estimator._target_=vi.estimators.AnalyticKl": (
-        "estimator._target_=vi.estimators.AnalyticKl: vi.estimators has no AnalyticKl; did you mean AnalyticKL?"
-    ),
-    "estimator=custom estimator._target_=vi.estimators": (
-        "estimator._target_=vi.estimators: must be a class or function, but is of type module."
-    ),
-    "estimator=custom estimator._target_=my.NUMBER": (
-        "estimator._target_=my.NUMBER: must be a class or function, but is of type int."
-    ),
     "estimator=custom estimator._target_=my.Thing": (
         "estimator._target_=my.Thing: gives a Thing, but must give a vi.estimators.Estimator."
     ),
@@ -189,36 +220,16 @@ INSTANTIATION = {
         "bound"
     ),
     "estimator=custom estimator._target_=my.raises": "estimator._target_=my.raises: ValueError: samples must be even",
-    "estimator=custom estimator._target_=my_syntax.Thing": (
-        "estimator._target_=my_syntax.Thing: SyntaxError in my_syntax: invalid syntax (my_syntax.py, line 1)"
-    ),
     "estimator=custom estimator._target_=my_import.Thing": (
         "estimator._target_=my_import.Thing: there is no module nothing_like_it."
     ),
     "estimator=custom estimator._target_=my_value.Thing": (
         "estimator._target_=my_value.Thing: ValueError in my_value: a b"
     ),
-    "+estimator.power=2": (
-        "estimator._target_=vi.estimators.AnalyticKL: TypeError: ELBO.__init__() got an unexpected keyword "
-        "argument 'power'"
-    ),
-    "+data.power=2": (
-        "data._target_=vi.data.digits: TypeError: Dataset.__init__() got an unexpected keyword argument 'power'"
-    ),
-    "+optimizer.power=2": (
-        "optimizer.generative._target_=keras.optimizers.Adam: ValueError: Argument(s) not recognized: {'power': 2}"
-    ),
     "data=custom data._target_=my.data": "data._target_=my.data: gives a dict, but must give a vi.data.Dataset.",
     "'trainer.beta={_target_: keras.optimizers.SGD}'": (
         "trainer.beta._target_=keras.optimizers.SGD: gives a SGD, but must give a "
         "keras.src.optimizers.schedules.learning_rate_schedule.LearningRateSchedule."
-    ),
-    "'trainer.beta={_target_: keras.optimizers.schedules.PolynomialDecay}'": (
-        "trainer.beta._target_=keras.optimizers.schedules.PolynomialDecay: TypeError: PolynomialDecay.__init__() "
-        "missing 2 required positional arguments: 'initial_learning_rate' and 'decay_steps'"
-    ),
-    "'optimizer.learning_rate={_target_: nope.Thing}'": (
-        "optimizer.generative.learning_rate._target_=nope.Thing: there is no module nope."
     ),
 }
 # What does not fit together.
@@ -528,8 +539,9 @@ def all_files(tmp_path_factory):
     write_data(place)
     write_runs(place)
     (place / "folder").mkdir()
-    modules = {"my": MY, "my_syntax": "def Thing(:", "my_import": "import nothing_like_it"}
-    for name, text in {**modules, "my_value": "raise ValueError('a\\nb')"}.items():
+    thing = "def Thing(samples): ..."
+    modules = {"my": MY, "my_syntax": "def Thing(:", "my_import": f"import nothing_like_it\n{thing}"}
+    for name, text in {**modules, "my_value": f"raise ValueError('a\\nb')\n{thing}"}.items():
         (place / f"{name}.py").write_text(textwrap.dedent(text))
     experiments = {
         "mine": "# @package _global_\ntrainer:\n  epoch: 3\n",

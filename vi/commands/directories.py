@@ -84,7 +84,8 @@ def _require_same_sweep(directory: Path, typed: Sequence[str]) -> None:
     """Raises ConfigError unless the sweep was begun with these overrides; the logger and data.path may differ."""
 
     def settings(overrides: Sequence[str]) -> list[str]:
-        return [o for o in overrides if not o.lstrip("+").startswith(("sweep.resume=", "logger", "data.path="))]
+        plain = [override.removeprefix("++") for override in overrides]
+        return [o for o in plain if not o.lstrip("+").startswith(("sweep.resume=", "logger", "data.path="))]
 
     with contextlib.suppress(OSError, AttributeError, OmegaConfBaseException):  # what Hydra wrote is not needed
         begun = settings(OmegaConf.load(directory / "multirun.yaml").hydra.overrides.task)

@@ -100,7 +100,7 @@ def _objective(best: dict[str, Any], monitor: str) -> float:
 def _overrides() -> list[str]:
     """The overrides of this job of a multirun, with interpolations as they were typed."""
     overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)
-    return [override for override in overrides if not override.startswith("sweep.resume=")]
+    return [override.removeprefix("++") for override in overrides if not override.startswith("sweep.resume=")]
 
 
 def _with_traceback_in_file(error: Exception, directory: Path) -> RunError:

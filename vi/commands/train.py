@@ -22,7 +22,7 @@ from vi.commands.workers import Supervisor
 from vi.errors import ConfigError, RunError
 from vi.files import short
 from vi.runs.directory import newest_jobs
-from vi.settings.compose import conf_directory
+from vi.settings.conf import conf_directory
 from vi.settings.overrides import composable
 from vi.settings.sentences import sentence
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vi.compare.recorded import RecordedRun
-from vi.settings.schema import COMPONENTS, GROUPS, is_of, leaves, show
+from vi.settings.keys import COMPONENTS, GROUPS, is_of, leaves, show
 
 NO_SETTING = (
     *("seed", "name", "choices", "pseudo", "data.path", "trainer.steps_per_call", "model.event_shape", "logger"),

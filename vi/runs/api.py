@@ -14,7 +14,7 @@ from vi.precision import set_precision
 from vi.runs import build as builder
 from vi.runs.directory import Summary, claim
 from vi.runs.restore import Checkpoint, load, reopened
-from vi.settings import compose, saved, schema
+from vi.settings import compose, saved, validate
 from vi.settings import overrides as typed
 from vi.settings.saved import Config
 
@@ -140,7 +140,7 @@ def evaluate(
         Interrupted: by Ctrl-C or SIGTERM.
     """
     directory, asked = Path(run_dir), {"checkpoint": checkpoint, "split": split, "samples": samples, "size": size}
-    schema.check_request("evaluate", {"run": str(run_dir), **asked, "data": {"path": data_path}})
+    validate.check_request("evaluate", {"run": str(run_dir), **asked, "data": {"path": data_path}})
     with reopened(directory, checkpoint, data_path) as run:
         from vi.evaluation.scores import evaluate_model
         from vi.runs.outputs import record, write_evaluation
@@ -193,7 +193,7 @@ def diagnose(
     """
     directory, on = Path(run_dir), {"checkpoint": checkpoint, "split": split, "batch_size": batch_size}
     asked = {"run": str(run_dir), **on, "repeats": repeats, "data": {"path": data_path}}
-    schema.check_request("diagnose", {**asked, "estimators": list(estimators), "samples": list(samples)})
+    validate.check_request("diagnose", {**asked, "estimators": list(estimators), "samples": list(samples)})
     settings = compose.estimators_of(estimators)
     with reopened(directory, checkpoint, data_path) as run:
         from vi import diagnostics

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vi.errors import ConfigError
-from vi.settings import schema
 from vi.settings.dotted import find
+from vi.settings.keys import GROUPS
 from vi.settings.sentences import sentence
 
 if TYPE_CHECKING:
@@ -82,15 +82,14 @@ def build_optimizers(settings: Config) -> dict[str, Any]:
     import keras
 
     def settings_of(group: str) -> Config:
-        common = {name: value for name, value in settings.items() if name not in schema.GROUPS}
+        common = {name: value for name, value in settings.items() if name not in GROUPS}
         merged = {**common, **(settings.get(group) or {})}
         if isinstance(rate := merged.get("learning_rate"), int):
             merged["learning_rate"] = float(rate)  # Keras takes no whole number
         return merged
 
     return {
-        group: instantiate(f"optimizer.{group}", settings_of(group), keras.optimizers.Optimizer)
-        for group in schema.GROUPS
+        group: instantiate(f"optimizer.{group}", settings_of(group), keras.optimizers.Optimizer) for group in GROUPS
     }
 
 

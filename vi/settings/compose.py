@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vi.errors import ConfigError
-from vi.settings import schema
+from vi.settings import sections, validate
+from vi.settings.conf import conf_directory
+from vi.settings.keys import COMMANDS, suggestion
 from vi.settings.sentences import sentence
 
 if TYPE_CHECKING:
@@ -15,13 +16,6 @@ if TYPE_CHECKING:
 
 from vi.settings.overrides import composable, parse
 from vi.settings.saved import Config, plain
-
-
-def conf_directory() -> Path:
-    """The directory of the configs: `conf/` of the checkout, or of the installed package."""
-    package = Path(__file__).resolve().parents[1]
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent / "conf"
 
 
 def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | None]]:
@@ -46,17 +40,17 @@ def compose_request(command: str, overrides: Sequence[str] = ()) -> Config:
     def known(overrides: Sequence[str]) -> list[str]:
         for override in parse(overrides):
             key = override.key_or_group
-            if key not in rules:
-                raise ConfigError(f"{key}: there is no such key{schema.suggestion(key, list(rules))}")
+            if key not in keys:
+                raise ConfigError(f"{key}: there is no such key{suggestion(key, keys)}")
             if override.is_sweep_override():
                 raise ConfigError(f"{override.input_line}: holds several values; a list needs brackets.")
         return list(overrides)
 
-    rules = schema.REQUESTS[command]
+    keys = sections.dotted_keys(sections.REQUESTS[command])
     composed = _compose(command, overrides, known)
     del composed["hydra"]
     asked = plain(composed)
-    schema.check_request(command, asked)
+    validate.check_request(command, asked)
     return asked
 
 
@@ -71,8 +65,8 @@ def estimators_of(names: Sequence[str]) -> dict[str, Config]:
     folder, found = conf_directory() / "estimator", {}
     choices = sorted(file.stem for file in folder.glob("*.yaml") if file.stem != "custom")
     for name in names:
-        if name not in choices and not schema.TARGET.test(name):
-            end = f"{schema.suggestion(name, choices)} Allowed: {', '.join(choices)}, or a dotted path."
+        if name not in choices and not validate.TARGET.test(name):
+            end = f"{suggestion(name, choices)} Allowed: {', '.join(choices)}, or a dotted path."
             raise ConfigError(f"estimators=[{name}]: there is no such choice{end}")
         found[name] = dict(OmegaConf.load(folder / f"{name}.yaml")) if name in choices else {"_target_": name}
     return found
@@ -105,5 +99,5 @@ def resolve(config: DictConfig, choices: Mapping[str, str | None]) -> Config:
     """
     resolved = plain(config)
     resolved["choices"] = dict(choices)
-    schema.check(resolved)
-    return {key: value for key, value in resolved.items() if key not in schema.COMMANDS}
+    validate.check(resolved)
+    return {key: value for key, value in resolved.items() if key not in COMMANDS}

@@ -77,11 +77,11 @@ def _constructor(found: Definition) -> Constructor:
         made = _of_classes(family)
         docs: dict[str, str] = {}
         for each in reversed(family):
-            docs |= _meanings(ast.get_docstring(each[1]) or "") if each else {}
+            docs |= meanings(ast.get_docstring(each[1]) or "") if each else {}
     else:
         if node.decorator_list:
             raise Unreadable
-        made, docs = _of_function(module, node, []), _meanings(ast.get_docstring(node) or "")
+        made, docs = _of_function(module, node, []), meanings(ast.get_docstring(node) or "")
     arguments = {
         name: dataclasses.replace(each, meaning=docs.get(name, each.meaning)) for name, each in made.arguments.items()
     }
@@ -248,7 +248,7 @@ class _Other:
     __ror__ = __or__
 
 
-def _meanings(docstring: str) -> dict[str, str]:
+def meanings(docstring: str) -> dict[str, str]:
     """What a Google docstring says of each argument."""
     found = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", docstring, re.MULTILINE)
     lines = re.split(r"^    (\w+)(?: \(.*?\))?: ", found[1] if found else "", flags=re.MULTILINE)

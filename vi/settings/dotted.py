@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vi.errors import ConfigError
-from vi.settings.schema import suggestion
+from vi.settings.keys import suggestion
 from vi.settings.sentences import sentence
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vi.errors import ConfigError
-from vi.settings import schema
+from vi.settings import validate
+from vi.settings.conf import conf_directory
+from vi.settings.keys import CHOSEN, COMMANDS, COMPONENTS, FILLED_IN, MAY_CHANGE, is_of, leaves, show
 from vi.settings.sentences import sentence
 
 if TYPE_CHECKING:
@@ -24,13 +27,11 @@ def composable(overrides: Sequence[str]) -> list[str]:
     """
     parsed = parse(overrides)
     typed = {o.key_or_group: None if o.is_delete() or o.is_sweep_override() else o.value() for o in parsed}
-    for group in ("", *schema.COMPONENTS, *schema.CHOSEN):
+    for group in ("", *COMPONENTS, *CHOSEN):
         if not isinstance(typed.get(group), str | list | None):
-            raise ConfigError(
-                f"{group}={schema.show(typed[group])}: must be GROUP=CHOICE, a name; vi-train --help shows all."
-            )
+            raise ConfigError(f"{group}={show(typed[group])}: must be GROUP=CHOICE, a name; vi-train --help shows all.")
     if typed.get("resume") is None:
-        return list(overrides)
+        return [_spelled_out(override) for override in parsed]
     if "hydra.run.dir" in typed:
         raise ConfigError(
             f"hydra.run.dir={typed['hydra.run.dir']}: a run that is resumed goes on in its own directory; leave it out."
@@ -39,8 +40,29 @@ def composable(overrides: Sequence[str]) -> list[str]:
     return [
         text
         for text, override in zip(overrides, parsed, strict=True)
-        if schema.is_of(override.key_or_group.split("/")[0], ("hydra", "resume", "logger", "sweep"))
+        if is_of(override.key_or_group.split("/")[0], ("hydra", "resume", "logger", "sweep"))
     ]
+
+
+def _spelled_out(override: Any) -> str:
+    """An override as Hydra takes it.
+
+    A dotted path as the choice of a component's group becomes a choice of Hydra's: `custom`, with that target. An
+    argument of a component needs no plus, since the component's constructor says whether it is one.
+    """
+    group, _, argument = override.key_or_group.partition(".")
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.override_parser.types import OverrideType
+    from omegaconf import OmegaConf
+
+    if group not in COMPONENTS or override.type != OverrideType.CHANGE:
+        return override.input_line
+    if argument:
+        return f"++{override.input_line}"
+    for target in re.findall(r"\w+(?:\.\w+)+", override.input_line.partition("=")[2]):
+        custom = OmegaConf.load(conf_directory() / group / "custom.yaml")
+        ConfigStore.instance().store(group=group, name=target, node=OmegaConf.merge(custom, {"_target_": target}))
+    return override.input_line
 
 
 def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig) -> Config:
@@ -62,13 +84,13 @@ def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig) -> Config
     changed: Any = OmegaConf.create(config)
     for override in parse(typed):
         key = override.key_or_group
-        if schema.is_of(key.split("/")[0], ("hydra", *schema.COMMANDS)):
+        if is_of(key.split("/")[0], ("hydra", *COMMANDS)):
             continue
         if override.is_delete():
             raise ConfigError(f"~{key}: nothing can be taken out of a run that is resumed.")
-        if key == "logger" or (schema.is_of(key, ("logger",)) and changed.logger.wandb is None):
+        if key == "logger" or (is_of(key, ("logger",)) and changed.logger.wandb is None):
             changed.logger = composed.logger
-        elif key in (*schema.COMPONENTS, *schema.CHOSEN, *choices):
+        elif key in (*COMPONENTS, *CHOSEN, *choices):
             _require_same(run_dir, key, override.value(), choices.get(key))
         else:
             OmegaConf.update(changed, key, override.value(), force_add=True)
@@ -76,7 +98,7 @@ def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig) -> Config
         new: Any = OmegaConf.to_container(changed, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(sentence(error)) from None
-    schema.check(new)
+    validate.check(new)
     _require_same_leaves(run_dir, config, new)
     return new
 
@@ -85,22 +107,22 @@ def require_same(run_dir: Path, composed: DictConfig) -> None:
     """Raises ConfigError unless the run that a directory holds is of this config, but for what may change."""
     from omegaconf import OmegaConf
 
-    keys = [str(key) for key in composed if key not in ("hydra", *schema.COMMANDS)]
+    keys = [str(key) for key in composed if key not in ("hydra", *COMMANDS)]
     _require_same_leaves(run_dir, read(run_dir), plain(OmegaConf.masked_copy(composed, keys)))
 
 
 def _require_same_leaves(run_dir: Path, config: Config, new: Config) -> None:
-    kept, asked = dict(schema.leaves(config)), dict(schema.leaves(new))
+    kept, asked = dict(leaves(config)), dict(leaves(new))
     for key in {**asked, **kept}:
-        if not schema.is_of(key, (*schema.MAY_CHANGE, *schema.FILLED_IN, "choices")):
+        if not is_of(key, (*MAY_CHANGE, *FILLED_IN, "choices")):
             _require_same(run_dir, key, asked.get(key), kept.get(key))
 
 
 def _require_same(run_dir: Path, key: str, asked: Any, kept: Any) -> None:
     if asked != kept:
-        *others, last = schema.MAY_CHANGE
+        *others, last = MAY_CHANGE
         raise ConfigError(
-            f"{key}={schema.show(asked)}: the run in {run_dir} has {key}={schema.show(kept)}; only "
+            f"{key}={show(asked)}: the run in {run_dir} has {key}={show(kept)}; only "
             f"{', '.join(others)} and {last} may change when it is resumed."
         )
 

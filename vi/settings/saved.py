@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from vi.errors import ConfigError
 from vi.files import write
-from vi.settings import schema
+from vi.settings import validate
+from vi.settings.keys import COMPONENTS
 from vi.settings.sentences import sentence
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ def read(run_dir: Path, key: str | None = None) -> Config:
         config: Any = OmegaConf.to_container(OmegaConf.load(file))
     except (YAMLError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{what}: its config.yaml is damaged: {sentence(error).rstrip('.')}.") from None
-    if not isinstance(config, dict) or not {"model", "trainer", *schema.COMPONENTS} <= set(config):
+    if not isinstance(config, dict) or not {"model", "trainer", *COMPONENTS} <= set(config):
         raise ConfigError(f"{what}: its config.yaml is not the config of a run.")
     try:
-        schema.check(config)
+        validate.check(config)
     except ConfigError as error:
         raise ConfigError(f"{what}: in its config.yaml, {error}") from None
     return config

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from vi.settings import schema
+from vi.settings import sections
+from vi.settings.keys import CHOSEN, COMPONENTS, suggestion
 
 NO_SUCH_KEY = r"Could not override '([^']+)'|Override (\S+)=\S* looks like a config group"
 SAID = {
@@ -36,14 +37,8 @@ def sentence(error: BaseException) -> str:
     if "/" in (missing := getattr(error, "missing_cfg_file", None) or ""):
         return _no_such_choice(missing, getattr(error, "options", None) or ())
     if found := re.search(NO_SUCH_KEY, text):
-        key, known = found[1] or found[2], [*schema.RULES, *schema.COMPONENTS, *schema.CHOSEN]
-        component, _, argument = key.partition(".")
-        if argument and component in schema.COMPONENTS:
-            close = schema.suggestion(key, [each for each in known if each.startswith(f"{component}.")])
-            close = "" if key in known or close == "." else close
-            plus = f"{' An' if close else '; an'} argument of a class of your own takes a plus, +{key}=VALUE."
-            return f"{key}: the chosen {component} has no such key{close}{plus}"
-        return f"{key}: there is no such key{schema.suggestion(key, known)}"
+        key = found[1] or found[2]
+        return f"{key}: there is no such key{suggestion(key, [*sections.dotted_keys(), *COMPONENTS, *CHOSEN])}"
     if found := re.search(r"Error merging override (.*)", text):
         return f"{found[1]}: {str(error.__cause__).splitlines()[0].rstrip('.')}."
     for pattern, said in SAID.items():
@@ -67,4 +62,4 @@ def _no_such_choice(file: str, options: Sequence[str]) -> str:
     if extra := EXTRAS.get(f"{group}={choice}"):
         return f"{group}={choice}: is not installed; pip install 'vi[{extra}]' adds it."
     allowed = f" Allowed: {', '.join(options)}." if options else ""
-    return f"{group}={choice}: there is no such choice{schema.suggestion(choice, options)}{allowed}"
+    return f"{group}={choice}: there is no such choice{suggestion(choice, options)}{allowed}"

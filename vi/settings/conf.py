@@ -1,0 +1,12 @@
+"""Where the configs are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def conf_directory() -> Path:
+    """The directory of the configs: `conf/` of the checkout, or of the installed package."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"

@@ -1,0 +1,268 @@
+"""The sections of a config that are no component, and what `vi-evaluate` and `vi-diagnose` are asked for.
+
+Each class declares the keys of one section: their kinds, their defaults and their meanings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import re
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from vi.kinds import AtLeast, Filters, Kind, NonNegative, Path, Positive, Schedule, Seed, Text, kind_of
+from vi.settings.constructors import REQUIRED, Argument, meanings
+from vi.settings.keys import FILLED_IN
+
+Name = Annotated[
+    str,
+    Kind(
+        "a name of letters, digits, hyphens, underscores and dots, which does not begin with a dot",
+        lambda v: isinstance(v, str) and re.fullmatch(r"[\w-][\w.-]*", v) is not None,
+    ),
+]
+Directory = Annotated[
+    str,
+    Kind("a directory", lambda v: (isinstance(v, str) and v != "") or type(v) is int),  # a job's directory is a number
+]
+Settings = Annotated[Mapping[str, Any], Kind("a mapping of settings", lambda v: isinstance(v, Mapping))]
+Estimators = Annotated[
+    Sequence[str],
+    Kind(
+        "a list of choices of the group estimator, or of dotted paths of classes, such as [iwae, dreg]",
+        lambda v: isinstance(v, list | tuple) and len(v) > 0 and all(isinstance(name, str) and name for name in v),
+    ),
+]
+Monitor = Literal[
+    "validation/iw_bound",
+    "validation/elbo",
+    "validation/nll",
+    "train/bound",
+    "train/elbo",
+    "train/nll",
+    "train/loss",
+]
+
+
+@dataclasses.dataclass
+class Run:
+    """A run.
+
+    Args:
+        name: the name of the run, and of the folder below outputs/.
+        seed: of the initial weights, the order of the data and the noise.
+        init_from: the directory of a run, whose best weights this one starts from.
+        resume: the directory of a run, which goes on; with -m use sweep.resume.
+        pseudo: filled in: true where the likelihood is no density of the data, as Bernoulli on grey levels.
+    """
+
+    name: Name = "default"
+    seed: Seed = 0
+    init_from: Directory | None = None
+    resume: Directory | None = None
+    pseudo: bool | None = None
+
+
+@dataclasses.dataclass
+class Sweep:
+    """A multirun.
+
+    Args:
+        resume: the directory of a multirun, which goes on.
+    """
+
+    resume: Directory | None = None
+
+
+@dataclasses.dataclass
+class Model:
+    """What encoder, posterior, decoder, likelihood and prior share.
+
+    Args:
+        latent_dim: L, the number of latent dimensions.
+        output_bias: where the bias of the decoder's output starts: at zero, or at the mean of the data.
+        event_shape: filled in: the shape of one datum.
+    """
+
+    latent_dim: Annotated[int, Positive] = 2
+    output_bias: Literal["zeros", "data_mean"] = "zeros"
+    event_shape: Sequence[int] | None = None
+
+
+@dataclasses.dataclass
+class UpdateEvery:
+    """How often each group of parameters is updated.
+
+    Args:
+        generative: θ (decoder, likelihood, prior), at every n-th step.
+        inference: φ (encoder, posterior), at every n-th step.
+        auxiliary: ψ (networks of the estimator), at every n-th step.
+    """
+
+    generative: Annotated[int, Positive] = 1
+    inference: Annotated[int, Positive] = 1
+    auxiliary: Annotated[int, Positive] = 1
+
+
+@dataclasses.dataclass
+class Trainer:
+    """How long and how the model is trained, and how often it is evaluated.
+
+    Args:
+        epochs: passes over the training data.
+        batch_size: B, the data of one step.
+        beta: β, the weight of the KL term: a number, or a Keras schedule of the step.
+        noise: fresh at every step; or fixed, the same for a datum in every epoch.
+        update_every: how often each group of parameters is updated.
+        evaluate_every: epochs between evaluations.
+        monitor: the metric that picks the best checkpoint and stops early.
+        patience: stop after this many evaluations without a better one; null never stops early.
+        validation_samples: importance samples of validation/iw_bound.
+        validation_size: validation data for validation/iw_bound during training; at the end it takes all.
+        evaluate: whether to evaluate on the test set at the end, as vi-evaluate does.
+        evaluation_samples: importance samples of the evaluation at the end.
+        diagnose_every: epochs between measurements of the gradients' signal and noise; null measures none.
+        nonfinite: what to do about a step that is not finite: stop, or skip it and count it.
+        precision: of weights, data and noise.
+        jit: whether to compile with XLA; auto decides by the device and the networks.
+        steps_per_call: train steps of one compiled call; auto takes about a second of them.
+    """
+
+    epochs: Annotated[float, Positive] = 50
+    batch_size: Annotated[int, Positive] = 100
+    beta: Annotated[float, NonNegative] | Schedule = 1.0
+    noise: Literal["fresh", "fixed"] = "fresh"
+    update_every: Settings = dataclasses.field(default_factory=lambda: dataclasses.asdict(UpdateEvery()))
+    evaluate_every: Annotated[float, Positive] = 1
+    monitor: Monitor = "validation/iw_bound"
+    patience: Annotated[int, Positive] | None = None
+    validation_samples: Annotated[int, Positive] = 100
+    validation_size: Annotated[int, Positive] = 1000
+    evaluate: bool = False
+    evaluation_samples: Annotated[int, Positive] = 5000
+    diagnose_every: Annotated[float, Positive] | None = None
+    nonfinite: Literal["stop", "skip"] = "stop"
+    precision: Literal["float32", "float64"] = "float32"
+    jit: Literal["auto", True, False] = "auto"
+    steps_per_call: Annotated[int, Positive] | Literal["auto"] = "auto"
+
+
+@dataclasses.dataclass
+class Logger:
+    """Where metrics go besides metrics.csv and the terminal.
+
+    Args:
+        wandb: the settings of the Weights & Biases dashboard; null leaves it out.
+    """
+
+    wandb: Settings | None = None
+
+
+@dataclasses.dataclass
+class Wandb:
+    """The Weights & Biases dashboard.
+
+    Args:
+        mode: offline writes to the run's directory, online sends too.
+        project: the project of the dashboard.
+        entity: the user or team; null is your own.
+    """
+
+    mode: Literal["offline", "online", "disabled"] = "offline"
+    project: Text = "vi"
+    entity: Text | None = None
+
+
+@dataclasses.dataclass
+class Evaluate:
+    """What `vi-evaluate` is asked for.
+
+    Args:
+        run: the directory of a run.
+        checkpoint: whose weights.
+        split: of the run's data.
+        samples: S, importance samples for each datum.
+        size: the number of data that get S samples, the first ones; null takes all.
+    """
+
+    run: Directory
+    checkpoint: Literal["best", "last"] = "best"
+    split: Literal["test", "validation", "train"] = "test"
+    samples: Annotated[int, Positive] = 5000
+    size: Annotated[int, Positive] | None = None
+
+
+@dataclasses.dataclass
+class Diagnose:
+    """What `vi-diagnose` is asked for.
+
+    Args:
+        run: the directory of a run.
+        checkpoint: whose weights; initial is as the run began.
+        split: of the run's data.
+        estimators: choices of the group estimator, or dotted paths of classes of your own.
+        samples: S, the samples for each datum, each number with every estimator.
+        repeats: gradients, each with noise of its own; the standard error falls with the root of this number.
+        batch_size: the number of data, the first ones of the split, the same in all gradients.
+    """
+
+    run: Directory
+    checkpoint: Literal["best", "last", "initial"] = "best"
+    split: Literal["test", "validation", "train"] = "validation"
+    estimators: Estimators = ("analytic_kl", "iwae", "stl", "dreg")
+    samples: Filters = (1, 5, 25, 100)
+    repeats: Annotated[int, AtLeast(20)] = 200
+    batch_size: Annotated[int, Positive] = 20
+
+
+@dataclasses.dataclass
+class Data:
+    """Where the data of a run are.
+
+    Args:
+        path: where the data are now, if they have moved.
+    """
+
+    path: Path | None = None
+
+
+RUN = {
+    "": Run,
+    "sweep": Sweep,
+    "model": Model,
+    "trainer": Trainer,
+    "trainer.update_every": UpdateEvery,
+    "logger": Logger,
+    "logger.wandb": Wandb,
+}
+"""The sections of a run's config, by the key of each."""
+REQUESTS: dict[str, dict[str, type]] = {
+    "evaluate": {"": Evaluate, "data": Data},
+    "diagnose": {"": Diagnose, "data": Data},
+}
+"""What each command is asked for."""
+
+
+@functools.cache
+def declared(section: type) -> dict[str, Argument]:
+    """The keys of a section: the kind, the default and the meaning of each."""
+    hints, texts = typing.get_type_hints(section, include_extras=True), meanings(inspect.getdoc(section) or "")
+    return {
+        field.name: Argument(kind_of(hints[field.name]), _default(field), texts[field.name])
+        for field in dataclasses.fields(section)
+    }
+
+
+def _default(field: dataclasses.Field) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return REQUIRED if field.default is dataclasses.MISSING else field.default
+
+
+def dotted_keys(sections: Mapping[str, type] = RUN) -> list[str]:
+    """The dotted keys of these sections that a user may set, those of a nested section in its place."""
+    found = [f"{prefix}.{name}".removeprefix(".") for prefix, section in sections.items() for name in declared(section)]
+    return [key for key in found if key not in sections and key not in FILLED_IN]
