@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 from vi.errors import ConfigError
 from vi.settings.dotted import find
 from vi.settings.keys import GROUPS
+from vi.settings.saved import Config
 from vi.settings.sentences import sentence
 
 if TYPE_CHECKING:
+    import keras
+
     from vi.data.dataset import Dataset
     from vi.estimators import Estimator
     from vi.models.latent import LatentVariableModel
-from vi.settings.saved import Config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +27,8 @@ class Parts:
     data: Dataset
     model: LatentVariableModel
     estimator: Estimator
-    optimizers: dict[str, Any]
-    beta: Any
+    optimizers: dict[str, keras.optimizers.Optimizer]
+    beta: float | keras.optimizers.schedules.LearningRateSchedule
 
 
 def build(config: Config) -> Parts:
@@ -77,7 +79,7 @@ def build_model(config: Config, event_shape: tuple[int, ...]) -> LatentVariableM
     )
 
 
-def build_optimizers(settings: Config) -> dict[str, Any]:
+def build_optimizers(settings: Config) -> dict[str, keras.optimizers.Optimizer]:
     """An optimizer for each parameter group: the common settings, overlaid by the group's own."""
     import keras
 

@@ -1,4 +1,4 @@
-"""A thread that hands on what it is given, so that nobody waits for the one who takes it."""
+"""A thread with a queue between the training and Weights & Biases, so that the training does not wait."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOST = "what it misses is in metrics.csv."
 
 
 class Feeder(Generic[Item]):
-    """Hands items to Weights & Biases in a thread. Everything that goes wrong there is one warning in all.
+    """Hands items to Weights & Biases in a thread. The first failure is a warning; later ones are not reported.
 
     Args:
         take: called in the thread with this feeder and an iterator over the items, which ends when the feeder is
@@ -41,9 +41,9 @@ class Feeder(Generic[Item]):
             self.warn(f"Weights & Biases lags {QUEUE_SIZE:,} rows behind; {LOST}")
 
     def close(self, last: Item, seconds: float, kill: Callable[[], None]) -> None:
-        """Gives the last item, waits until all have been taken, and gives up after so many seconds.
+        """Gives the last item and waits until the thread has ended, for at most these seconds.
 
-        `kill` then ends what the thread waits for, so that neither the thread nor the end of the process hangs.
+        After them `kill` ends the process for which the thread waits, so that neither the thread nor the exit hangs.
         """
         self._items.put(last)
         self._items.put(None)

@@ -88,10 +88,9 @@ class WandbLogger(Logger):
         content = dict(summary)
         hurried = content["status"] == "interrupted" if hurried is None else hurried
         patience = ONLINE_SECONDS if self.mode == "online" else OFFLINE_SECONDS
-        self._feeder.close(lambda run: run.finish(content), INTERRUPTED_SECONDS if hurried else patience, self.kill)
+        self._feeder.close(lambda run: run.finish(content), INTERRUPTED_SECONDS if hurried else patience, self._kill)
 
-    def kill(self) -> None:
-        """Kills W&B's service process if it has been started."""
+    def _kill(self) -> None:
         if self._service:
             self._service.kill()
 
