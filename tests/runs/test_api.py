@@ -1,9 +1,11 @@
 """Runs from Python: train, resume, load and replay; every refusal is one sentence."""
 
+import datetime
 import json
 import shutil
 import subprocess
 import textwrap
+import types
 
 import keras
 import numpy as np
@@ -86,11 +88,27 @@ def test_double_precision_runs_and_loads_as_such(tmp_path):
     assert {v.dtype for v in run.load().variables} == {"float64"}
 
 
-def test_what_fails_before_training_writes_nothing(tmp_path):
+def test_what_fails_before_training_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for wrong in (["trainer.batch_size=5000"], ["data=mnist", "data.path=/nowhere"]):
-        with pytest.raises(ConfigError):
-            vi.train([*TINY, *wrong], directory=tmp_path / "run")
-        assert not (tmp_path / "run").exists()
+        for directory in (tmp_path / "run", None):
+            with pytest.raises(ConfigError):
+                vi.train([*TINY, *wrong], directory=directory)
+            assert list(tmp_path.iterdir()) == []
+
+
+def test_runs_of_one_second_have_directories_of_their_own(tmp_path, monkeypatch):
+    class Frozen(datetime.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 1, 2, 3, 4, 5)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vi.runs.api.datetime", types.SimpleNamespace(datetime=Frozen))
+    monkeypatch.setattr("vi.runs.job.Job.__init__", lambda *_: None)
+    monkeypatch.setattr("vi.runs.job.Job.execute", lambda self, directory: {})
+    names = [vi.train(TINY).directory.name for _ in range(3)]
+    assert names == ["2026-01-02_03-04-05", "2026-01-02_03-04-05_2", "2026-01-02_03-04-05_3"]
 
 
 def test_a_run_that_fails_says_so_in_its_summary(tmp_path):
