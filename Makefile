@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test test-slow check format report clean
+.PHONY: train test test-slow check format docs report clean
 
 train: $(INSTALLED)
 	$(BIN)/vi-train
@@ -23,6 +23,10 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo 'The site is in site/; look at it with: python -m http.server --directory site'
 
 report: $(INSTALLED)
 	$(BIN)/python experiments/report.py $(RUNS)

@@ -1,7 +1,10 @@
 """What the documents show is run as it stands there."""
 
+import ast
+import os
 import re
-from pathlib import Path
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +12,20 @@ import tensorflow as tf
 
 import vi
 from tests.support import models
+from tests.support.documents import (
+    PAGES,
+    ROOT,
+    RUN,
+    SHOWN,
+    Reader,
+    blocks,
+    commands,
+    python,
+    quick,
+    single,
+    write_files,
+    write_mnist,
+)
 from tests.support.training import make_trainer
 from vi import networks
 from vi.estimators import MonteCarloKL
@@ -17,13 +34,139 @@ from vi.priors import StandardNormal
 from vi.runs import build
 from vi.settings import compose
 
-TINY = ["trainer.epochs=1", "trainer.evaluate_every=1", "logger=none", "trainer.jit=false"]
-ROOT = Path(__file__).parents[1]
+TRAINING = [page for page in PAGES if commands(page) and page != "docs/index.md"]
 
 
-def blocks(document, language):
-    """The code blocks of a document."""
-    return re.findall(rf"```{language}\n(.*?)```", (ROOT / document).read_text(), re.DOTALL)
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """An empty directory, importable as the current one is to a command, with data of MNIST's shapes beside it."""
+    directory, data = tmp_path / "empty", tmp_path / "data"
+    directory.mkdir()
+    data.mkdir()
+    write_mnist(data)
+    monkeypatch.setenv("VI_DATA_DIR", str(data))
+    monkeypatch.chdir(directory)
+    monkeypatch.syspath_prepend(str(directory))
+    yield directory
+    for name in [
+        name for name, module in sys.modules.items() if str(directory) in str(getattr(module, "__file__", ""))
+    ]:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def reader(empty, command, monkeypatch):
+    """A reader in an empty directory that holds the files of the pages."""
+    write_files(empty)
+    return Reader(command, monkeypatch)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_is_run_or_is_marked_as_shown(page):
+    for block in blocks(page):
+        assert block.language in RUN + SHOWN, f"{page}: a block of no known language: {block.text[:40]}"
+        assert block.language != "yaml" or block.title, f"{page}: a block of YAML that is no file"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])
+def test_the_commands_of_a_page_name_what_there_is(page, reader):
+    for name, *words in commands(page):
+        assert name in (".", "make", "vi-train", "vi-evaluate", "vi-diagnose", "vi-compare", "vi-check"), name
+        if name == "vi-train" and "--config-dir" not in words and "--help" not in words:
+            compose.resolve(*compose.compose([word for word in single(words) if not word.endswith("_DIR")]))
+        elif name in ("vi-evaluate", "vi-diagnose"):
+            compose.compose_request(name.removeprefix("vi-"), words)
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """Runs draw no pictures, which take half of the time of a small one."""
+    for module in ("job", "outputs"):
+        monkeypatch.setattr(f"vi.runs.{module}.draw_pictures", lambda *_, **__: ())
+
+
+def test_the_first_page_can_be_followed_from_an_empty_directory(reader, without_pictures):
+    reader.follow("docs/index.md")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", TRAINING)
+def test_a_page_can_be_followed(page, reader):
+    text = (ROOT / page).read_text()
+    if re.search(r"\b(RUN|SWEEP)_DIR", text):
+        run = vi.train([], directory="RUN_DIR")
+        reader.names["x"] = scaled(run)
+    if "SWEEP_DIR" in text:
+        reader.type(["vi-train", "-m", "estimator=analytic_kl,iwae", "seed=0,1", "hydra.sweep.dir=SWEEP_DIR"])
+    if "FAILED_RUN_DIR" in text:
+        stop_at_a_step_that_is_not_finite("FAILED_RUN_DIR")
+    reader.follow(page)
+
+
+def test_the_python_of_the_pages_loads_uses_and_replays_runs(reader, without_pictures):
+    for block in python("README.md"):
+        exec(block, reader.names)
+    assert isinstance(reader.names["model"], LatentVariableModel)
+    assert reader.names["images"].shape == (16, 8, 8, 1)
+    run = reader.names["run"]
+    run.directory.rename("RUN_DIR")
+    reader.names["x"] = scaled(run)
+    for block in python("docs/models.md"):
+        exec(block, reader.names)
+    shapes = {name: reader.names[name].shape for name in ("images", "z", "log_q", "mean", "once", "often")}
+    assert shapes == {
+        "images": (1, 8, 8, 1),
+        "z": (5, 25, 2),
+        "log_q": (5, 25),
+        "mean": (5, 2),
+        "once": (5, 8, 8, 1),
+        "often": (5, 25, 8, 8, 1),
+    }
+    stop_at_a_step_that_is_not_finite("FAILED_RUN_DIR")
+    for block in python("docs/runs.md"):
+        exec(block, reader.names)
+    assert reader.names["step"].causes
+
+
+def test_using_a_model_takes_three_lines_each():
+    for block in python("docs/models.md"):
+        assert len([line for line in block.splitlines() if line and not line.startswith("import ")]) == 3
+
+
+def test_a_laplace_likelihood_and_an_estimator_from_the_pages_train(empty, command, monkeypatch, without_pictures):
+    reader = Reader(command, monkeypatch)
+    for page, name in (("docs/models.md", "my_likelihoods.py"), ("docs/estimators.md", "my_bounds.py")):
+        (file,) = [block.text for block in blocks(page) if block.title == name]
+        (empty / name).write_text(file)
+    own = ["likelihood=my_likelihoods.Laplace", "likelihood.scale=0.2", "estimator=my_bounds.IWAE"]
+    reader.type(["vi-train", *own, "estimator.samples=3", "data.binarization=none", "hydra.run.dir=run"])
+    assert vi.load("run").likelihood.scale == 0.2
+
+
+def test_vi_check_passes_the_estimator_and_prints_what_is_shown_of_the_mistake(reader):
+    assert reader.run("vi-check", ["my_bounds.IWAE"])[0] == 0
+    (shown,) = [block for block in blocks("docs/estimators.md") if block.language == "text" and block.title]
+    assert reader.compare(shown) == 1
+
+
+def scaled(run):
+    """Five data of a run as its model sees them."""
+    return build.build(run.config).data.validation.x[:5] / np.float32(16)
+
+
+def stop_at_a_step_that_is_not_finite(directory):
+    """Makes a run that stops so."""
+    with pytest.raises(vi.RunError, match="not finite"):
+        vi.train(["optimizer=sgd", "optimizer.learning_rate=1e9"], directory=directory)
+
+
+def smallest():
+    """The components that CONTRIBUTING.md shows: the class of each block of Python, with its text."""
+    for block in python("CONTRIBUTING.md"):
+        yield next(node.name for node in ast.parse(block).body if isinstance(node, ast.ClassDef)), block
+
+
+EXAMPLES = dict(smallest())
 
 
 def defined_by(block):
@@ -31,9 +174,6 @@ def defined_by(block):
     namespace = {"__name__": "document"}
     exec(block, namespace)
     return namespace
-
-
-EXAMPLES = dict(zip(("IWAE", "LogNormal", "Laplace"), blocks("CONTRIBUTING.md", "python"), strict=True))
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -62,83 +202,20 @@ def test_the_smallest_components_are_complete_short_and_train(name):
     models.assert_mean(x.numpy()[0], model.decode(tf.zeros([models.L])).mean().numpy())
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_the_smallest_components_run_from_the_command_line(name, tmp_path, monkeypatch):
-    (tmp_path / f"my_{name.lower()}.py").write_text(EXAMPLES[name])
-    monkeypatch.syspath_prepend(tmp_path)
-    group = {"IWAE": "estimator", "LogNormal": "posterior", "Laplace": "likelihood"}[name]
-    own = [f"{group}=custom", f"{group}._target_=my_{name.lower()}.{name}"]
-    other = ["estimator=monte_carlo_kl"] if name == "LogNormal" else []
-    run = vi.train([*own, *other, *TINY], directory=tmp_path / "run")
+def test_the_smallest_components_run_from_the_command_line(empty):
+    groups = {"IWAE": "estimator", "LogNormal": "posterior", "Laplace": "likelihood"}
+    own = []
+    for name, block in EXAMPLES.items():
+        (empty / f"my_{name.lower()}.py").write_text(block)
+        own += [f"{groups[name]}=custom", f"{groups[name]}._target_=my_{name.lower()}.{name}"]
+    run = vi.train(quick(own), directory=empty / "run")
     assert run.summary["status"] == "finished"
     names = {path.stem for path in (run.directory / "figures").iterdir()}
     assert {"latent_space", "manifold", "reconstructions", "samples", "prior_samples", "curves"} <= names
 
 
-def test_the_python_of_the_readme(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    first, *_, replay = blocks("README.md", "python")
-    real = vi.train
-    monkeypatch.setattr(vi, "train", lambda overrides: real([*overrides, *TINY]), raising=False)
-    namespace = defined_by(first)
-    assert isinstance(namespace["model"], LatentVariableModel)
-    with pytest.raises(vi.RunError, match="not finite"):
-        real([*TINY, "optimizer=sgd", "optimizer.learning_rate=1e9", "trainer.epochs=9"], directory="RUN_DIR")
-    assert defined_by(replay)["step"].causes
-
-
-def test_using_a_model_takes_three_lines_each_as_in_the_readme(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    run = vi.train(TINY, directory="RUN_DIR")
-    x = build.build(run.config).data.validation.x[:5] / np.float32(16)
-    namespace = {"vi": vi, "np": np, "x": x}
-    three = blocks("README.md", "python")[1:4]
-    for block in three:
-        assert len(block.splitlines()) == 3
-        exec(block, namespace)
-    shapes = {name: namespace[name].shape for name in ("images", "z", "log_q", "mean", "once", "often")}
-    assert shapes == {
-        "images": (1, 8, 8, 1),
-        "z": (5, 25, 2),
-        "log_q": (5, 25),
-        "mean": (5, 2),
-        "once": (5, 8, 8, 1),
-        "often": (5, 25, 8, 8, 1),
-    }
-
-
-def test_the_estimator_of_the_readme_passes_and_its_mistaken_twin_fails_as_shown(tmp_path, monkeypatch, command):
-    text = (ROOT / "README.md").read_text()
-    example = re.search(r"## An estimator of your own\n\n```\n(.*?)```", text, re.DOTALL)[1]
-    mistaken, shown = re.search(r"`(log_mean_exp\(particles\.log_l.*?)`.*?```\n(.*?)```", text, re.DOTALL).groups()
-    (tmp_path / "my_module.py").write_text(
-        f"{example}\nclass Mine(Estimator):\n    def bound(self, particles):\n        return {mistaken}\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    for name, code in (("IWAE", 0), ("Mine", 1)):
-        ended, printed, _ = command("check", f"my_module.{name}")
-        assert ended == code
-    printed = [" ".join(line.split()) for line in printed.splitlines()]
-    assert " 2 failed" in " ".join(printed)
-    for line in shown.splitlines():
-        assert " ".join(line.split()) in printed
-
-
-def test_the_commands_of_the_readme_compose():
-    commands = [
-        line for block in blocks("README.md", "sh") for line in block.splitlines() if line.startswith("vi-train")
-    ]
-    assert len(commands) >= 5
-    for command in commands:
-        words = command.split("#")[0].split()[1:]
-        words = [word for word in words if not word.startswith("-") and not word.endswith("_DIR")]
-        singles = [re.sub(r"=([^,={]+),.*", r"=\1", word) for word in words]
-        compose.resolve(*compose.compose(singles))
-
-
-def test_the_readme_names_every_choice():
-    text = (ROOT / "README.md").read_text()
+def test_the_pages_name_every_choice():
+    text = (ROOT / "docs" / "choices.md").read_text()
     for group in compose.conf_directory().iterdir():
         if group.is_dir() and group.name != "hydra":
             assert f"`{group.name}`" in text
@@ -146,6 +223,24 @@ def test_the_readme_names_every_choice():
                 assert f"`{file.stem}`" in text, f"{group.name}/{file.stem}"
 
 
+def test_the_readme_fits_on_two_screens():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+
+
 def test_documents_name_no_machine():
-    for document in ROOT.glob("*.md"):
-        assert not re.search(r"/(home|root|tmp|work)/", document.read_text()), document
+    for page in PAGES:
+        assert not re.search(r"/(home|root|tmp|work)/", (ROOT / page).read_text()), page
+
+
+def test_the_site_builds_without_a_broken_link_and_fetches_nothing(tmp_path):
+    build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]
+    quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    built = subprocess.run(build, cwd=ROOT, capture_output=True, text=True, env=quiet)
+    assert (built.returncode, built.stderr) == (0, "")
+    pages = [page.relative_to(tmp_path).as_posix() for page in tmp_path.rglob("*.html")]
+    assert {"index.html", "estimators.html", "api/estimators.html", "experiments/index.html"} <= set(pages)
+    for page in pages:
+        text = (tmp_path / page).read_text()
+        fetched = re.findall(r'<(?:script|img|iframe|source)[^>]*\ssrc="(https?:[^"]*)', text)
+        fetched += [link for link in re.findall(r"<link[^>]*>", text) if "http" in link and "canonical" not in link]
+        assert fetched == [], page
