@@ -103,7 +103,7 @@ def test_options_reach_the_components(scale):
     assert len(parts.model.encoder.trainable_variables) == 0
 
 
-def test_group_settings_interpolate_the_common_ones_leaf_by_leaf():
+def test_the_settings_of_a_group_overlay_the_common_ones():
     rates = ["optimizer.learning_rate=0.5", "optimizer.inference.learning_rate=0.25", "optimizer.beta_1=0.7"]
     optimizers = build.build_optimizers(compose.resolve(*compose.compose(rates))["optimizer"])
     assert {g: float(o.learning_rate) for g, o in optimizers.items()} == {
