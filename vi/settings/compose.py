@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 from vi.settings.overrides import composable, parse
-from vi.settings.saved import Config, plain
+from vi.settings.saved import Config, completed, plain
 
 
 def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | None]]:
@@ -97,7 +97,7 @@ def resolve(config: DictConfig, choices: Mapping[str, str | None]) -> Config:
     Raises:
         ConfigError: a value is not allowed, or an interpolation leads nowhere.
     """
-    resolved = plain(config)
+    resolved = completed(plain(config))
     resolved["choices"] = dict(choices)
     validate.check(resolved)
     return {key: value for key, value in resolved.items() if key not in COMMANDS}

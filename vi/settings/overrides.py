@@ -16,7 +16,7 @@ from vi.settings.sentences import sentence
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-from vi.settings.saved import Config, plain, read
+from vi.settings.saved import Config, completed, plain, read
 
 
 def composable(overrides: Sequence[str]) -> list[str]:
@@ -91,16 +91,25 @@ def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig) -> Config
         if key == "logger" or (is_of(key, ("logger",)) and changed.logger.wandb is None):
             changed.logger = composed.logger
         elif key in (*COMPONENTS, *CHOSEN, *choices):
-            _require_same(run_dir, key, override.value(), choices.get(key))
+            _require_same(run_dir, key, *_same_terms(override.value(), choices.get(key), config.get(key)))
         else:
             OmegaConf.update(changed, key, override.value(), force_add=True)
     try:
         new: Any = OmegaConf.to_container(changed, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(sentence(error)) from None
+    new = completed(new)
     validate.check(new)
     _require_same_leaves(run_dir, config, new)
     return new
+
+
+def _same_terms(asked: Any, kept: Any, settings: Any) -> tuple[Any, Any]:
+    """Two choices of a group; where one is custom and the other a dotted path, each by its dotted path."""
+    target = settings.get("_target_") if isinstance(settings, dict) else None
+    if "custom" in (asked, kept) and target in (asked, kept):
+        return target, target
+    return asked, kept
 
 
 def require_same(run_dir: Path, composed: DictConfig) -> None:
@@ -108,7 +117,7 @@ def require_same(run_dir: Path, composed: DictConfig) -> None:
     from omegaconf import OmegaConf
 
     keys = [str(key) for key in composed if key not in ("hydra", *COMMANDS)]
-    _require_same_leaves(run_dir, read(run_dir), plain(OmegaConf.masked_copy(composed, keys)))
+    _require_same_leaves(run_dir, read(run_dir), completed(plain(OmegaConf.masked_copy(composed, keys))))
 
 
 def _require_same_leaves(run_dir: Path, config: Config, new: Config) -> None:

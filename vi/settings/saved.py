@@ -1,14 +1,17 @@
-"""Configs as plain values: of a run's config.yaml, read and written."""
+"""Configs as plain values: read from a run's config.yaml, also one of an older version, and written."""
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vi.errors import ConfigError
 from vi.files import write
-from vi.settings import validate
-from vi.settings.keys import COMPONENTS
+from vi.settings import sections, validate
+from vi.settings.constructors import REQUIRED, Code, Constructor
+from vi.settings.constructors import read as constructor_of
+from vi.settings.keys import COMMANDS, COMPONENTS, GROUPS
 from vi.settings.sentences import sentence
 
 if TYPE_CHECKING:
@@ -17,9 +20,34 @@ if TYPE_CHECKING:
 
 Config = dict[str, Any]
 
+MOVED = {
+    "vi.relaxations.Annealing": "vi.training.schedules.Annealing",
+    "vi.relaxations.": "vi.posteriors.",
+    "vi.schedules.": "vi.training.schedules.",
+    "vi.densities.": "vi.distributions.densities.",
+    "vi.synthetic.": "vi.data.",
+}
+"""Where classes and functions are now that older versions had elsewhere; a whole module ends with a dot."""
+
+_AS_GIVEN = {"validation": None, "scale": 1.0, "binarization": "none"}
+EARLIER: dict[str, dict[str, Any]] = {
+    "vi.data.digits": _AS_GIVEN,
+    **dict.fromkeys(["vi.data.mnist", "vi.data.fashion_mnist", "vi.data.omniglot"], _AS_GIVEN),
+    "vi.data.binarized_mnist": _AS_GIVEN,
+    "vi.data.linear_gaussian": {"validation": None},
+    "vi.estimators.IWAE": {"samples": 1},
+    "vi.estimators.DReG": {"samples": 1},
+    "vi.posteriors.LocationScale": {"base": "normal"},
+}
+"""What a key that a config lacks meant in older versions, where that is not today's default.
+
+By the target of a component, or the dotted key of a section ("trainer", or "" for the config itself). Where a new key's
+default changes what a run does, its line here says what runs did before.
+"""
+
 
 def read(run_dir: Path, key: str | None = None) -> Config:
-    """The config of a run; `key` is what named its directory, for error messages.
+    """The config of a run, in the terms of this version; `key` is what named its directory, for error messages.
 
     Raises:
         ConfigError: the directory holds no run, or its config is damaged.
@@ -36,11 +64,87 @@ def read(run_dir: Path, key: str | None = None) -> Config:
         raise ConfigError(f"{what}: its config.yaml is damaged: {sentence(error).rstrip('.')}.") from None
     if not isinstance(config, dict) or not {"model", "trainer", *COMPONENTS} <= set(config):
         raise ConfigError(f"{what}: its config.yaml is not the config of a run.")
+    config = as_of_today(config)
     try:
         validate.check(config)
     except ConfigError as error:
         raise ConfigError(f"{what}: in its config.yaml, {error}") from None
     return config
+
+
+def as_of_today(config: Config) -> Config:
+    """The config of an older version in the terms of this one: with moved classes, and with keys that are new since."""
+    config = _moved(config)
+    for prefix, section in sections.RUN.items():
+        if prefix in (*COMMANDS, "logger.wandb"):
+            continue
+        above, _, name = prefix.rpartition(".")
+        settings: Any = config if not above else config[above]
+        if name and isinstance(settings, dict):
+            settings = settings.setdefault(name, {})
+        if isinstance(settings, dict):
+            defaults = {name: copy.deepcopy(each.default) for name, each in sections.declared(section).items()}
+            defaults |= EARLIER.get(prefix, {})
+            settings |= {name: value for name, value in defaults.items() if name not in (*settings, *COMMANDS)}
+    for component in COMPONENTS:
+        if isinstance(settings := config[component], dict):
+            earlier = EARLIER.get(str(settings.get("_target_")), {})
+            settings |= {name: value for name, value in earlier.items() if name not in settings}
+    return completed(config)
+
+
+def completed(config: Config) -> Config:
+    """A config with the defaults of the library's own components, so that a later version reads what was meant.
+
+    Settings of a group of parameters that only repeat the optimizer's common ones are left out.
+    """
+    found = dict(config)
+    for component in COMPONENTS:
+        if isinstance(settings := config.get(component), dict):
+            found[component] = _overlaid(settings) if component == "optimizer" else _filled(component, settings)
+    return found
+
+
+def _filled(component: str, settings: Config) -> Config:
+    target, given = str(settings.get("_target_")), validate.GIVEN.get(component, ())
+    constructor: Constructor | None = None
+    if target.startswith("vi."):
+        try:
+            constructor = constructor_of(target)
+        except ConfigError:
+            return settings  # which the check will say
+    arguments = constructor.arguments if constructor else {}
+    defaults = {name: each.default for name, each in arguments.items() if name not in (*given, *settings)}
+    plain = {name: value for name, value in defaults.items() if value is not REQUIRED and not isinstance(value, Code)}
+    return settings | {name: list(value) if isinstance(value, tuple) else value for name, value in plain.items()}
+
+
+def _overlaid(settings: Config) -> Config:
+    common = {name: value for name, value in settings.items() if name not in GROUPS}
+    for group in GROUPS:
+        own = settings.get(group)
+        if not isinstance(own, dict):
+            if own is not None:
+                common[group] = own  # which the check will say
+            continue
+        if own := {name: value for name, value in own.items() if name not in common or value != common[name]}:
+            common[group] = own
+    return common
+
+
+def _moved(value: Any) -> Any:
+    """A value in which classes at older paths are named, at any depth, by today's paths."""
+    if isinstance(value, list):
+        return [_moved(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    value = {name: _moved(each) for name, each in value.items()}
+    target = value.get("_target_")
+    for path, today in MOVED.items():
+        if isinstance(target, str) and (target == path or (path.endswith(".") and target.startswith(path))):
+            value["_target_"] = today + target.removeprefix(path)
+            break
+    return value
 
 
 def plain(config: DictConfig) -> Config:
