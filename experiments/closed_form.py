@@ -1,12 +1,11 @@
-"""Holds runs whose model has a closed form against it, and keeps that in their `closed_form.json`.
+"""Compares runs with the closed form of their model, and writes the numbers into their `closed_form.json`.
 
     python experiments/closed_form.py RUN_DIR ...
 
-Linear factor analysis (tiao2017_linear_fa): the exact mean log p(x) of the training data, under the trained model and
-under the maximum likelihood of probabilistic PCA (Tipping & Bishop, 1999, eqs. 7 and 8); and that of the test data.
-A linear decoder with a scale of its own (zhu_tabular_linear): the marginal covariance against the data's own model's.
-A Gaussian target density (zhu_target_density): KL(q ‖ p) before, after and at the optimum (Bishop, 2006, eq. 10.12).
-Numbers are in nats per datum.
+- Linear factor analysis (tiao2017_linear_fa): the exact mean log p(x) of training and of test data under the model, and
+  the maximum likelihood of probabilistic PCA (Tipping & Bishop, 1999, eqs. 7 and 8), in nats.
+- A linear decoder that also gives the scale (zhu_tabular_linear): the relative error of the covariance of x.
+- A Gaussian target (zhu_target_density): KL(q ‖ p) before and after training, its minimum (Bishop, 2006, eq. 10.12).
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -24,13 +24,14 @@ import vi
 from vi.data.synthetic import linear_gaussian_parameters
 from vi.errors import ConfigError
 from vi.files import write
+from vi.models import LatentVariableModel
 from vi.runs import build
 from vi.runs.directory import read_summary
 from vi.settings import saved
 
 
 def principal_component_optimum(x: np.ndarray, factors: int) -> float:
-    """The mean log-likelihood of data `[N, D]` under probabilistic PCA at its maximum."""
+    """The maximum mean log-likelihood of data `[N, D]` under probabilistic PCA."""
     size = x.shape[1]
     eigenvalues = np.linalg.eigvalsh(np.cov(x, rowvar=False, bias=True))[::-1]
     noise = eigenvalues[factors:].mean()
@@ -38,23 +39,23 @@ def principal_component_optimum(x: np.ndarray, factors: int) -> float:
     return float(-0.5 * (size * np.log(2 * np.pi) + log_determinant + size))
 
 
-def affine(network: Any, size: int) -> tuple[np.ndarray, np.ndarray]:
+def affine(network: keras.Layer, size: int) -> tuple[np.ndarray, np.ndarray]:
     """The matrix `[D, size]` and the offset `[D]` of an affine network."""
     z = np.concatenate([np.zeros([1, size]), np.eye(size), np.random.default_rng(0).standard_normal([10, size])])
     images = network(z.astype(network.compute_dtype)).numpy().astype(np.float64)
     matrix, offset = (images[1 : size + 1] - images[0]).T, images[0]
     if not np.allclose(images, z @ matrix.T + offset, rtol=1e-3, atol=1e-4):
-        raise ConfigError("the decoder is not affine, so that the model has no closed form.")
+        raise ConfigError("the decoder is not affine, so the model has no closed form.")
     return matrix, offset
 
 
 def mean_square_scale(loc: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    """E softplus(a)² for a ~ N(loc, sd²), `[D]`, by Gauss and Hermite's quadrature."""
+    """E softplus(a)² for a ~ N(loc, sd²), `[D]`, by Gauss–Hermite quadrature."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(100)
     return np.logaddexp(0, loc + np.outer(nodes, sd)).T ** 2 @ weights / weights.sum()
 
 
-def covariance(model: Any) -> tuple[np.ndarray, np.ndarray]:
+def covariance(model: LatentVariableModel) -> tuple[np.ndarray, np.ndarray]:
     """The mean `[D]` and covariance `[D, D]` of x under a model with an affine decoder and a Gaussian likelihood."""
     matrix, offset = affine(model.decoder, model.prior.latent_dim)
     if model.likelihood.scale == "output":
@@ -66,8 +67,8 @@ def covariance(model: Any) -> tuple[np.ndarray, np.ndarray]:
     return offset, matrix @ matrix.T + np.diag(noise)
 
 
-def factor_analysis(model: Any, settings: dict[str, Any]) -> dict[str, float]:
-    """A trained linear model against the data's own."""
+def factor_analysis(model: LatentVariableModel, settings: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a trained linear model against the model that made the data."""
     data = build.instantiate("data", settings["data"], object)
     loc, cov = covariance(model)
     weights, _ = linear_gaussian_parameters(*(settings["data"][key] for key in ("features", "factors", "seed")))
@@ -81,8 +82,8 @@ def factor_analysis(model: Any, settings: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def target_density(model: Any, settings: dict[str, Any]) -> dict[str, float]:
-    """A fitted diagonal Gaussian against the best one."""
+def target_density(model: LatentVariableModel, settings: dict[str, Any]) -> dict[str, float]:
+    """The KL of a trained diagonal Gaussian against the smallest KL that one can have."""
     if (density := settings["prior"]["log_density"])["_target_"] != "vi.distributions.densities.gaussian":
         raise ConfigError(f"prior.log_density._target_={density['_target_']}: only a Gaussian has a closed form.")
     scale_tril = np.array(density["scale_tril"])
@@ -100,12 +101,12 @@ def target_density(model: Any, settings: dict[str, Any]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Reads the runs that the command line names."""
+    """Compares the runs that the command line names."""
     for directory in map(Path, sys.argv[1:]):
         settings = saved.read(directory)
         functions = {"vi.data.nothing": target_density, "vi.data.linear_gaussian": factor_analysis}
         if (data := settings["data"]["_target_"]) not in functions:
-            raise ConfigError(f"{directory}: has no closed form with data {data}.")
+            raise ConfigError(f"{directory}: has data {data}, for which there is no closed form.")
         found = functions[data](vi.load(directory), settings)
         found["step"] = read_summary(directory)["best"]["step"]
         write(directory / "closed_form.json", json.dumps(found, indent=2) + "\n")

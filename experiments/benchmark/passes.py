@@ -1,9 +1,9 @@
-"""Times a pass over MNIST of the same model: Keras `fit`, and vi's loop without and with XLA, in turn.
+"""Times a pass over MNIST for the same model: Keras `fit`, vi's loop without XLA, vi's loop with XLA.
 
     python experiments/benchmark/passes.py [OVERRIDE ...]
 
-Prints medians of seconds a pass, compiling left out. Overrides are `vi-train`'s; the Keras model is the default one's
-dense network with one sample and an analytic KL, so compare only dense models with it.
+Prints the median of seconds per pass, without compiling. Overrides are as for `vi-train`. The Keras model has dense
+networks, one sample and an analytic KL, so only such models compare with it.
 """
 
 from __future__ import annotations

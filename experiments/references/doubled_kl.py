@@ -2,9 +2,9 @@
 
     python experiments/references/doubled_kl.py
 
-TensorFlow Probability's KLDivergenceRegularizer on the encoder's last layer, as published, with small networks. That
-layer gives Keras 2 a distribution and its value, and Keras adds the regularizer's loss for each of these two outputs:
-what it reports as the loss is the distortion + 2 KL, and training follows that.
+It builds the published encoder with small networks: TensorFlow Probability's KLDivergenceRegularizer on the last layer.
+This layer gives Keras 2 two outputs, a distribution and its value. Keras adds the regularizer's loss for each of them.
+The loss that Keras reports and minimizes is therefore the distortion + 2 KL.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LATENTS, SHAPE = 16, (28, 28, 1)
 
 
 def main() -> None:
-    """Prints the losses of the model, and the loss that Keras reports less the distortion."""
+    """Prints the number of losses, and the reported loss minus the distortion."""
     layers, published, distributions = tf_keras.layers, tfp.layers, tfp.distributions
     prior = distributions.MultivariateNormalDiag(tf.zeros(LATENTS))
     encoder = tf_keras.Sequential(
