@@ -120,7 +120,7 @@ def test_an_evaluation_of_weights_that_the_run_has_left_behind_is_left_out(folde
     result = written(folder, "mlp-seed0.json")
     assert result["evaluation"] is None
     assert result["closed_form"]["optimum"] == -1.25
-    assert "its evaluation.json is of step 20, before it went on" in capsys.readouterr().err
+    assert "its evaluation.json of step 20 is older than its last weights" in capsys.readouterr().err
 
 
 def written(folder, name):
@@ -175,7 +175,7 @@ def test_what_has_not_finished_or_is_no_experiment_is_named_and_left(folder, tmp
         "report.py: from (finished) is not collected. It names a path of this machine, /srv/run.",
         "report.py: killed (killed) is not collected. Its process ended without recording why.",
         "report.py: older (finished) is not collected. good is a later run of the same.",
-        "report.py: plain (finished) is not collected. It is of no experiment.",
+        "report.py: plain (finished) is not collected. It belongs to no experiment.",
         "report.py: stopped (interrupted) is not collected. It was stopped before its end.",
         "report.py: tried (finished) is not collected. It was made with debug=fast.",
         "report.py: wrong (failed) is not collected. step 7: not finite.",

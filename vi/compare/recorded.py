@@ -141,13 +141,13 @@ def _state(run: RecordedRun) -> tuple[str, str]:
     if state == "interrupted":
         return state, "It was stopped before its end."
     if state == "failed":
-        return state, " ".join(str(run.summary.get("error", "It does not say why.")).split())
+        return state, " ".join(str(run.summary.get("error", "It records no reason.")).split())
     if state != "finished":
         raise ConfigError(f"summary.json: status={state}: must be finished, running, interrupted or failed.")
     for name in ("final", "best"):
         numbers = run.summary.get(name)
         if not isinstance(numbers, dict) or not all(math.isfinite(number(value)) for value in numbers.values()):
-            raise ConfigError(f"summary.json: says finished, and holds no {name} numbers.")
+            raise ConfigError(f"summary.json: says finished, but holds no {name} numbers.")
     if not run.config:
         raise ConfigError("config.yaml: is missing.")
     return "finished", ""

@@ -62,7 +62,7 @@ def _refusal(run: RecordedRun) -> str:
         return run.sentence
     if choices.get("debug") is not None:
         return f"It was made with debug={choices['debug']}."
-    return "" if choices.get("experiment") else "It is of no experiment."
+    return "" if choices.get("experiment") else "It belongs to no experiment."
 
 
 def _result_of(run: RecordedRun, say: Say) -> dict[str, Any]:
@@ -74,7 +74,8 @@ def _result_of(run: RecordedRun, say: Say) -> dict[str, Any]:
     }
     for name, content in files.items():
         if content is not None and content.get("step") not in (summary["step"], summary["best"]["step"]):
-            say(f"{run.path}: its {name}.json is of step {content.get('step')}, before it went on, and is left out.")
+            age = f"of step {content.get('step')} is older than its last weights"
+            say(f"{run.path}: its {name}.json {age}, and is left out.")
             files[name] = None
     whole = {
         "experiment": summary["choices"]["experiment"],

@@ -32,9 +32,10 @@ class Estimate:
 
     @classmethod
     def of(cls, results: Results, places: Place | Sequence[Place], scale: float = 1) -> Estimate:
-        """Reads the first place that all results have; if there is none, the last place, from the results that have it.
+        """The mean of the numbers at a place, each multiplied by `scale`.
 
-        Each number is multiplied by `scale`.
+        Of several places, it reads the first one that all results have. If there is no such place, it reads the last
+        one, from the results that have it.
         """
         found: list[Any] = []
         for place in [places] if isinstance(places, str | Mapping) else places:
