@@ -23,6 +23,7 @@ from vi.errors import ConfigError, RunError
 from vi.files import short
 from vi.runs.directory import newest_jobs
 from vi.settings.conf import conf_directory
+from vi.settings.help import help_of
 from vi.settings.overrides import composable
 from vi.settings.sentences import sentence
 
@@ -38,6 +39,9 @@ def main() -> NoReturn:
 def _train(given: list[str]) -> None:
     line = shlex.join(["vi-train", *given])
     overrides, options = _arguments(given)
+    if overrides and not {"-h", "--help"}.isdisjoint(options):
+        print(help_of(overrides), end="")
+        return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its own errors instead of exiting with them
     logging.raiseExceptions = False  # a log on a full disk is not worth a traceback
     try:
