@@ -191,7 +191,7 @@ def test_an_evaluation_can_be_interrupted_and_beta_weighs_the_kl():
         raise vi.Interrupted(15)
 
     with pytest.raises(vi.Interrupted):
-        diagnose(model, x, {"iwae": IWAE}, [2], 20, jit=False, check=stop)
+        diagnose(model, x, {"iwae": IWAE}, [2], 20, jit=False, poll=stop)
     noise = noise_of(AnalyticKL(1), model, jit=False)
     without, weighted = (noise.measure(20, kl_weight=beta)[0]["inference"] for beta in (0.0, 3.0))
     with tf.GradientTape() as tape:
