@@ -6,13 +6,28 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import pytest
 
+from tests.support import memory, runs
+
+
+def pytest_collection_finish():
+    """What is imported stays, and need not be looked through again."""
+    memory.freeze()
+
 
 @pytest.fixture(autouse=True)
 def _fresh_keras():
-    """Each test starts in single precision, with the same initial weights."""
+    """Each test starts in single precision, with the same initial weights, and leaves no traced function behind."""
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(0)
+    yield
+    memory.forget_traced_functions()
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """Runs leave no pictures, which take half of the time of a small run and have tests of their own."""
+    runs.leave_no_pictures(monkeypatch)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import yaml
 
 import vi
 from tests.support import enumeration, models
-from tests.support.runs import TINY
+from tests.support.runs import TINY, leave_no_pictures
 from tests.support.training import make_trainer
 from vi.diagnostics.memory import peak_bytes
 from vi.diagnostics.moments import Sums
@@ -264,8 +264,7 @@ def finished(tmp_path_factory):
     """A run of few operations, which are quick to trace, and without pictures."""
     own = [*TINY, "encoder.hidden=[]", "decoder.hidden=[]", "optimizer=sgd"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vi.runs.job.draw_pictures", lambda *given: [])
-        patch.setattr("vi.runs.job.draw_diagrams", lambda *given: [])
+        leave_no_pictures(patch)
         return vi.train(own, directory=tmp_path_factory.mktemp("runs") / "finished")
 
 
