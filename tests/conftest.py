@@ -32,9 +32,12 @@ def without_pictures(monkeypatch):
 
 @pytest.fixture
 def double():
-    """The test runs in double precision."""
+    """The test runs in double precision, and leaves single precision to what comes after it."""
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture
