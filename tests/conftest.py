@@ -10,7 +10,7 @@ from tests.support import memory, runs
 
 
 def pytest_collection_finish():
-    """What is imported stays, and need not be looked through again."""
+    """Imported modules are hidden from the garbage collector: they stay."""
     memory.freeze()
 
 
@@ -26,7 +26,7 @@ def _fresh_keras():
 
 @pytest.fixture
 def without_pictures(monkeypatch):
-    """Runs leave no pictures, which take half of the time of a small run and have tests of their own."""
+    """Runs leave no pictures. Other tests look at pictures, and drawing takes half of the time of a small run."""
     runs.leave_no_pictures(monkeypatch)
 
 
