@@ -2,6 +2,7 @@
 
 import ast
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -28,9 +29,7 @@ from tests.support.documents import (
 )
 from tests.support.training import make_trainer
 from vi import networks
-from vi.estimators import MonteCarloKL
 from vi.models import LatentVariableModel
-from vi.priors import StandardNormal
 from vi.runs import build
 from vi.settings import compose
 
@@ -161,12 +160,21 @@ def stop_at_a_step_that_is_not_finite(directory):
 
 
 def smallest():
-    """The components that CONTRIBUTING.md shows: the class of each block of Python, with its text."""
+    """The components that CONTRIBUTING.md shows: the name that each block of Python defines, with the block."""
     for block in python("CONTRIBUTING.md"):
-        yield next(node.name for node in ast.parse(block).body if isinstance(node, ast.ClassDef)), block
+        defined = [each for each in ast.parse(block).body if isinstance(each, ast.ClassDef | ast.FunctionDef)]
+        yield defined[0].name, block
 
 
 EXAMPLES = dict(smallest())
+GROUP = {
+    "IWAE": "estimator",
+    "LogNormal": "posterior",
+    "Laplace": "likelihood",
+    "WideNormal": "prior",
+    "tanh_encoder": "encoder",
+    "cube": "data",
+}
 
 
 def defined_by(block):
@@ -176,42 +184,60 @@ def defined_by(block):
     return namespace
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_the_smallest_components_are_complete_short_and_train(name):
-    example = defined_by(EXAMPLES[name])[name]
-    body = EXAMPLES[name][EXAMPLES[name].index("class ") :]
-    assert len([line for line in body.splitlines() if line.strip()]) < 15
-    posterior = example if name == "LogNormal" else models.DiagonalGaussian
-    likelihood = (example if name == "Laplace" else models.Gaussian)((models.D,))
+def test_a_component_of_each_kind_is_shown_complete_and_short():
+    assert set(EXAMPLES) == set(GROUP)
+    for name, block in EXAMPLES.items():
+        body = block[re.search("^(class|def) ", block, re.MULTILINE).start() :]
+        assert len([line for line in body.splitlines() if line.strip()]) < 15, name
+
+
+def test_the_smallest_components_train_and_their_densities_and_samples_agree():
+    iwae, log_normal, laplace, wide_normal = (
+        defined_by(EXAMPLES[name])[name] for name in ("IWAE", "LogNormal", "Laplace", "WideNormal")
+    )
     model = LatentVariableModel(
         networks.mlp_encoder((models.D,), [8]),
-        posterior(models.L),
+        log_normal(models.L),
         networks.mlp_decoder(models.L, (models.D,), [8]),
-        likelihood,
-        StandardNormal(models.L),
+        laplace((models.D,)),
+        wide_normal(models.L),
     )
-    estimator = example(5) if name == "IWAE" else MonteCarloKL(2)
-    trainer = make_trainer(estimator, model=model)
+    trainer = make_trainer(iwae(5), model=model)
     trainer.run(200)
     first = trainer.averages()["train/bound"]
     trainer.run(200)
     assert trainer.averages()["train/bound"] > first
-    particles = models.make_particles(model, estimator.draws)
+    particles = models.make_particles(model, iwae(5).draws)
     np.testing.assert_allclose(particles.posterior.log_prob(particles.z), particles.log_posterior, rtol=1e-3, atol=1e-4)
-    x = model.decode(tf.zeros([1, 2000, models.L])).sample(likelihood.noise([1, 2000], models.random.seed(0, "train")))
+    noise = model.likelihood.noise([1, 2000], models.random.seed(0, "train"))
+    x = model.decode(tf.zeros([1, 2000, models.L])).sample(noise)
     models.assert_mean(x.numpy()[0], model.decode(tf.zeros([models.L])).mean().numpy())
+    z = model.prior.sample(model.prior.noise([2000], models.random.seed(0, "train")))
+    models.assert_mean(z.numpy(), np.zeros(models.L))
+    models.assert_mean(z.numpy() ** 2, np.full(models.L, 4.0))
 
 
-def test_the_smallest_components_run_from_the_command_line(empty):
-    groups = {"IWAE": "estimator", "LogNormal": "posterior", "Laplace": "likelihood"}
-    own = []
-    for name, block in EXAMPLES.items():
-        (empty / f"my_{name.lower()}.py").write_text(block)
-        own += [f"{groups[name]}=custom", f"{groups[name]}._target_=my_{name.lower()}.{name}"]
+def test_the_smallest_components_run_together_from_the_command_line(empty):
+    names = [name for name in EXAMPLES if name != "cube"]  # its data are no images
+    for name in names:
+        (empty / f"my_{name.lower()}.py").write_text(EXAMPLES[name])
+    own = [f"{GROUP[name]}=my_{name.lower()}.{name}" for name in names]
     run = vi.train(quick(own), directory=empty / "run")
     assert run.summary["status"] == "finished"
-    names = {path.stem for path in (run.directory / "figures").iterdir()}
-    assert {"latent_space", "manifold", "reconstructions", "samples", "prior_samples", "curves"} <= names
+    pictures = {path.stem for path in (run.directory / "figures").iterdir()}
+    assert {"latent_space", "manifold", "reconstructions", "samples", "prior_samples", "curves"} <= pictures
+
+
+def test_the_smallest_data_set_holds_what_its_docstring_says():
+    data = defined_by(EXAMPLES["cube"])["cube"](size=100)
+    assert (data.event_shape, len(data.train), len(data.validation)) == ((3,), 90, 10)
+
+
+def test_the_ways_through_the_library_name_functions_that_exist():
+    lists = [block.text for block in blocks("CONTRIBUTING.md") if block.title == "functions of vi"]
+    assert len(lists) == 3
+    for line in "".join(lists).splitlines():
+        assert callable(pkgutil.resolve_name(f"vi.{line.split()[0]}")), line
 
 
 def test_the_pages_name_every_choice():

@@ -1,4 +1,4 @@
-"""Trainings that take minutes: `make test-slow`."""
+"""What takes minutes: `make test-slow`."""
 
 import os
 

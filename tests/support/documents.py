@@ -144,7 +144,7 @@ class Reader:
             elif block.language == "sh":
                 for line in block.text.splitlines():
                     self.type(shlex.split(line, comments=True))
-            elif block.language == "text" and block.title:
+            elif block.language == "text" and block.title and block.title.startswith("vi-"):
                 self.compare(block)
 
     def type(self, words):

@@ -1,4 +1,4 @@
-"""Models and data to draw as pictures and diagrams."""
+"""Models and data of which pictures and diagrams are drawn."""
 
 from types import SimpleNamespace
 
