@@ -148,7 +148,9 @@ def finished(tmp_path_factory):
     """A run that has evaluated itself, with W&B."""
     directory = tmp_path_factory.mktemp("runs") / "finished"
     own = ["logger=wandb", "trainer.evaluate=true", "trainer.evaluation_samples=7"]
-    return vi.train([*SMALL, *own], directory=directory)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("vi.runs.job.draw_pictures", lambda *_: ())  # the evaluation draws
+        return vi.train([*SMALL, *own], directory=directory)
 
 
 @pytest.fixture

@@ -282,6 +282,7 @@ def test_one_datum_that_is_not_finite_is_named_and_the_step_can_be_replayed(tmp_
     data = build.build(saved.read(finished)).data
     pixels = data.train.x[777].ravel().tolist()
     bad = ["estimator=custom", "estimator._target_=my_nan.Nan", f"+estimator.pixels={pixels}", "data.binarization=none"]
+    bad += ["trainer.jit=false"]
     with pytest.raises(RunError) as error:
         vi.train([*SMALL, *bad, "trainer.batch_size=50"], directory="run")
     text = str(error.value)
@@ -334,7 +335,7 @@ def test_a_mean_that_overflows_is_named(tmp_path, monkeypatch):
     (tmp_path / "my_huge.py").write_text(textwrap.dedent(OVERFLOW))
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(RunError, match=r"^step 0: the mean train/bound is not finite for 100 of the 100 data"):
-        vi.train([*SMALL, "estimator=custom", "estimator._target_=my_huge.Huge"], directory=tmp_path / "run")
+        vi.train([*TINY, "estimator=custom", "estimator._target_=my_huge.Huge"], directory=tmp_path / "run")
 
 
 def test_where_the_step_cannot_be_examined_its_number_is_still_said(tmp_path, monkeypatch):
@@ -346,7 +347,7 @@ def test_where_the_step_cannot_be_examined_its_number_is_still_said(tmp_path, mo
     with pytest.raises(
         RunError, match=r"^step \d+ is not finite; no checkpoint .*not be kept \(ValueError: no memory\)"
     ):
-        vi.train([*SMALL, *wild], directory=tmp_path / "run")
+        vi.train([*TINY, *wild], directory=tmp_path / "run")
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "failed"
 
 
