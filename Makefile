@@ -13,7 +13,7 @@ test: $(INSTALLED)
 	$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: $(INSTALLED)
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -n 2 --dist worksteal -m slow
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -6,20 +6,38 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import pytest
 
+from tests.support import memory, runs
+
+
+def pytest_collection_finish():
+    """Imported modules are hidden from the garbage collector: they stay."""
+    memory.freeze()
+
 
 @pytest.fixture(autouse=True)
 def _fresh_keras():
-    """Each test starts in single precision, with the same initial weights."""
+    """Each test starts in single precision, with the same initial weights, and leaves no traced function behind."""
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
     keras.utils.set_random_seed(0)
+    yield
+    memory.forget_traced_functions()
+
+
+@pytest.fixture
+def without_pictures(monkeypatch):
+    """Runs leave no pictures. Other tests look at pictures, and drawing takes half of the time of a small run."""
+    runs.leave_no_pictures(monkeypatch)
 
 
 @pytest.fixture
 def double():
-    """The test runs in double precision."""
+    """The test runs in double precision, and leaves single precision to what comes after it."""
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture

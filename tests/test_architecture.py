@@ -143,7 +143,7 @@ def test_subclasses_replace_abstract_methods_and_named_hooks_only(base, group, t
             assert names <= allowed_overrides(base), f"{parent.__name__} replaces {names - allowed_overrides(base)}"
 
 
-def test_what_cannot_import_tensorflow_names_the_same_groups():
+def test_settings_and_particles_name_the_same_groups():
     from vi import particles
     from vi.settings import keys
 

@@ -1,4 +1,4 @@
-"""What takes minutes: `make test-slow`."""
+"""Trainings that take minutes: `make test-slow`."""
 
 import os
 

@@ -79,6 +79,7 @@ def test_a_run_outlives_the_reader_of_its_output(tmp_path):
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_failing_component_is_a_sentence_with_the_traceback_in_a_file(tmp_path):
     code = ["from vi.estimators import Estimator", "class Bad(Estimator):", "    def bound(self, p): return p.nothing"]
     (tmp_path / "my.py").write_text("\n".join(code))
@@ -106,6 +107,7 @@ def test_a_run_with_xla_and_wandb_prints_no_noise_and_needs_no_git(tmp_path):
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["git_commit"] is None
 
 
+@pytest.mark.slow
 def test_the_wheel_works_in_an_empty_directory(tmp_path):
     root = Path(__file__).parents[2]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]

@@ -15,7 +15,7 @@ import yaml
 
 import vi
 from tests.support import enumeration, models
-from tests.support.runs import TINY
+from tests.support.runs import TINY, leave_no_pictures
 from tests.support.training import make_trainer
 from vi.diagnostics.memory import peak_bytes
 from vi.diagnostics.moments import Sums
@@ -191,7 +191,7 @@ def test_an_evaluation_can_be_interrupted_and_beta_weighs_the_kl():
         raise vi.Interrupted(15)
 
     with pytest.raises(vi.Interrupted):
-        diagnose(model, x, {"iwae": IWAE}, [2], 20, jit=False, check=stop)
+        diagnose(model, x, {"iwae": IWAE}, [2], 20, jit=False, poll=stop)
     noise = noise_of(AnalyticKL(1), model, jit=False)
     without, weighted = (noise.measure(20, kl_weight=beta)[0]["inference"] for beta in (0.0, 3.0))
     with tf.GradientTape() as tape:
@@ -264,8 +264,7 @@ def finished(tmp_path_factory):
     """A run of few operations, which are quick to trace, and without pictures."""
     own = [*TINY, "encoder.hidden=[]", "decoder.hidden=[]", "optimizer=sgd"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("vi.runs.job.draw_pictures", lambda *given: [])
-        patch.setattr("vi.runs.job.draw_diagrams", lambda *given: [])
+        leave_no_pictures(patch)
         return vi.train(own, directory=tmp_path_factory.mktemp("runs") / "finished")
 
 

@@ -211,7 +211,7 @@ def test_a_step_that_is_not_finite_leaves_the_moving_average_as_it_was():
     averages = []
     for steps in (4, 9):
         estimator = Breaks(2, "moving_average")
-        trainer = make_trainer(estimator)
+        trainer = make_trainer(estimator, jit=True)
         assert trainer.run(steps) == (steps == 4)
         assert int(trainer.step.numpy()) == 4
         averages.append(estimator.average.numpy())

@@ -197,12 +197,14 @@ def test_a_run_that_evaluates_itself_says_what_the_command_says(finished, copy):
     assert "evaluation" not in json.loads((finished.directory / "summary.json").read_text())
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_other_weights_other_data_fewer_samples(copy):
     found = copy.evaluate("last", "validation", 2, 11)
     assert [found[name] for name in ("checkpoint", "split", "samples", "data")] == ["last", "validation", 2, 11]
     assert found["step"] == copy.summary["step"]
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_run_without_wandb_gets_none(copy):
     text = (copy.directory / "config.yaml").read_text()
     settings = yaml.safe_load(text)
@@ -232,6 +234,7 @@ def test_a_run_that_is_to_evaluate_itself_needs_a_test_set_before_it_trains(tmp_
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_the_command_prints_a_table(copy, command):
     code, out, err = command("evaluate", f"run={copy.directory}", "samples=7", "size=20")
     assert (code, err) == (0, "")

@@ -18,9 +18,18 @@ from vi.runs import build
 from vi.settings import keys
 from vi.settings.compose import compose, conf_directory, resolve
 
+pytestmark = pytest.mark.usefixtures("without_pictures")
+
 EXPERIMENTS = sorted(file.stem for file in (conf_directory() / "experiment").glob("*.yaml"))
 QUICK = ["logger=none", "trainer.jit=false", "trainer.epochs=0.2", "trainer.evaluate_every=1", "trainer.evaluate=false"]
 SMALL = ["trainer.batch_size=4", "trainer.validation_samples=2", "trainer.validation_size=5"]
+ALIKE = [
+    *("jang2017_straight_through", "mnist_mlp", "tfp2019_beta", "tfp2019_conv_doubled", "tfp2019_conv_tuned"),
+    *("tiao2017_logistic_fa", "tiao2017_monte_carlo_kl", "tiao2017_multi_sample", "tiao2017_multi_sample_fixed"),
+    *("zhu_tabular_linear", "zhu_target_density"),
+]
+"""Experiments whose components are those of another experiment: only their numbers differ."""
+
 AUTHORS = "tiao2017 zhu tfp2019 burda2015 tucker2018 jang2017 mnih2014 mnih2016 hinton1995 bornschein2015 mnist target"
 
 
@@ -46,9 +55,10 @@ def closed_form():
     return module
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_runs_with_tiny_arguments(name, slice_of_mnist, tmp_path, monkeypatch):
-    monkeypatch.setattr("vi.runs.job.draw_pictures", lambda *_: ())  # pictures have tests of their own
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name for name in EXPERIMENTS]
+)
+def test_every_experiment_runs_with_tiny_arguments(name, slice_of_mnist, tmp_path):
     data = compose([f"experiment={name}"])[0].data
     held_out = "data.validation=test" if data.get("validation") == "test" else "data.validation=5"
     size = {"vi.data.mnist": [held_out], "vi.data.binarized_mnist": []}.get(data._target_, ["data.size=60"])
@@ -106,6 +116,7 @@ def test_the_bound_of_a_target_density_is_its_log_normalizer_less_the_kl(tmp_pat
     np.testing.assert_allclose(run.load().encode(np.zeros((1, 1), np.float32)).mean(), [[1.5] * 3], atol=0.03)
 
 
+@pytest.mark.slow
 def test_linear_factor_analysis_reaches_the_maximum_likelihood(tmp_path):
     """Within 0.1 nat of probabilistic PCA's closed form; importance weighting finds the exact log p(x)."""
     run = vi.train(["experiment=tiao2017_linear_fa", "logger=none", "trainer.evaluate_every=50"], tmp_path / "run")
@@ -124,6 +135,7 @@ def test_linear_factor_analysis_reaches_the_maximum_likelihood(tmp_path):
     assert abs(difference.mean()) < 3 * difference.std() / np.sqrt(1000) + 1e-4
 
 
+@pytest.mark.slow
 def test_the_kl_alone_ends_at_the_prior(slice_of_mnist, tmp_path):
     options = ["logger=none", "trainer.epochs=400", "trainer.evaluate_every=400", "trainer.batch_size=20"]
     run = vi.train(["experiment=tiao2017_kl_only", *options, "encoder.hidden=[8]"], tmp_path / "run")

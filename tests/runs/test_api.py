@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 import vi
-from tests.support.runs import TINY, assert_same_run, metrics
+from tests.support.runs import TINY, assert_same_run, leave_no_pictures, metrics
 from vi.errors import ConfigError, RunError
 from vi.runs import build
 from vi.runs import directory as directories
@@ -25,7 +25,9 @@ SMALL = [*TINY, "encoder.hidden=[16]", "decoder.hidden=[16]", "trainer.jit=true"
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A run of four epochs, never interrupted."""
-    return vi.train([*SMALL, "trainer.epochs=4"], directory=tmp_path_factory.mktemp("runs") / "finished").directory
+    with pytest.MonkeyPatch.context() as patch:
+        leave_no_pictures(patch)
+        return vi.train([*SMALL, "trainer.epochs=4"], directory=tmp_path_factory.mktemp("runs") / "finished").directory
 
 
 @pytest.fixture
@@ -68,6 +70,7 @@ def test_train_and_load_give_the_model_back(tmp_path, monkeypatch):
             vi.load(tmp_path)
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.slow
 def test_the_number_of_steps_in_a_call_changes_no_result(tmp_path):
     frames, models = [], []
@@ -82,6 +85,7 @@ def test_the_number_of_steps_in_a_call_changes_no_result(tmp_path):
         assert all(np.array_equal(*pair) for pair in zip(weights, models[0], strict=True))
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_double_precision_runs_and_loads_as_such(tmp_path):
     run = vi.train([*TINY, "trainer.precision=float64"], directory=tmp_path / "run")
     keras.config.set_floatx("float32")
@@ -111,6 +115,7 @@ def test_runs_of_one_second_have_directories_of_their_own(tmp_path, monkeypatch)
     assert names == ["2026-01-02_03-04-05", "2026-01-02_03-04-05_2", "2026-01-02_03-04-05_3"]
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_run_that_fails_says_so_in_its_summary(tmp_path):
     with pytest.raises(vi.RunError, match=r"(is|are) not finite for"):
         vi.train(
@@ -121,6 +126,7 @@ def test_a_run_that_fails_says_so_in_its_summary(tmp_path):
     assert "not finite" in summary["error"]
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.slow
 def test_a_run_goes_on_for_more_epochs_as_if_it_had_never_stopped(finished, tmp_path):
     first = vi.train([*SMALL, "trainer.epochs=2"], directory=tmp_path / "run")
@@ -136,12 +142,14 @@ def test_a_run_goes_on_for_more_epochs_as_if_it_had_never_stopped(finished, tmp_
     assert saved.read(second.directory)["trainer"]["epochs"] == 4
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.slow
 def test_a_finished_run_is_finished_again(finished, copy):
     vi.train([f"resume={copy}"])
     assert_same_run(finished, copy)
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize(("name", "part"), [("variables.data-00000-of-00001", 0.9), ("state.json", 0.5)])
 def test_a_truncated_newest_checkpoint_is_passed_over_and_the_end_is_the_same(finished, copy, caplog, name, part):
     newest = sorted((copy / "checkpoints").iterdir())[-1]
@@ -152,6 +160,7 @@ def test_a_truncated_newest_checkpoint_is_passed_over_and_the_end_is_the_same(fi
     assert_same_run(finished, copy)
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.slow
 def test_a_missing_newest_checkpoint_falls_back_too(finished, copy):
     shutil.rmtree(sorted((copy / "checkpoints").iterdir())[-1])
@@ -159,6 +168,7 @@ def test_a_missing_newest_checkpoint_falls_back_too(finished, copy):
     assert_same_run(finished, copy)
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.slow
 def test_a_run_without_a_checkpoint_begins_anew(finished, copy):
     shutil.rmtree(copy / "checkpoints")
@@ -166,6 +176,7 @@ def test_a_run_without_a_checkpoint_begins_anew(finished, copy):
     assert_same_run(finished, copy)
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.parametrize("lost", ["half of the last row", "all", "summary"])
 def test_what_a_kill_has_lost_is_written_again(finished, copy, lost):
     file = copy / "metrics.csv"
@@ -218,6 +229,7 @@ def test_the_same_value_typed_again_is_no_difference(finished, override):
     assert overrides.resumed(finished, typed, compose.compose(typed)[0]) == saved.read(finished)
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.slow
 def test_a_run_goes_on_with_its_data_where_they_have_moved_but_not_with_other_data(tmp_path):
     x = np.random.default_rng(0).standard_normal((60, 3)).astype("float32")
@@ -232,11 +244,13 @@ def test_a_run_goes_on_with_its_data_where_they_have_moved_but_not_with_other_da
         vi.train([f"resume={run}", f"data.path={tmp_path / 'other.npz'}"])
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_one_process_at_a_time_works_in_a_directory(copy):
     with directories.lock(copy), pytest.raises(ConfigError, match=r"another process is at work in it"):
         vi.train([f"resume={copy}"])
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.slow
 def test_a_new_run_may_start_from_the_best_weights_of_another(finished, tmp_path):
     start = vi.load(finished, "best")
@@ -275,6 +289,7 @@ NAN = """
 """
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_one_datum_that_is_not_finite_is_named_and_the_step_can_be_replayed(tmp_path, monkeypatch, finished):
     (tmp_path / "my_nan.py").write_text(textwrap.dedent(NAN))
     monkeypatch.chdir(tmp_path)
@@ -306,6 +321,7 @@ def test_one_datum_that_is_not_finite_is_named_and_the_step_can_be_replayed(tmp_
     assert skipping.summary["skipped_steps"] == 2
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.slow
 def test_a_learning_rate_of_a_million_stops_with_the_weights_before_the_step(tmp_path):
     wild = ["optimizer=sgd", "optimizer.learning_rate=1e6", "trainer.epochs=50"]
@@ -331,6 +347,7 @@ OVERFLOW = """
 """
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_mean_that_overflows_is_named(tmp_path, monkeypatch):
     (tmp_path / "my_huge.py").write_text(textwrap.dedent(OVERFLOW))
     monkeypatch.syspath_prepend(tmp_path)
@@ -338,6 +355,7 @@ def test_a_mean_that_overflows_is_named(tmp_path, monkeypatch):
         vi.train([*TINY, "estimator=custom", "estimator._target_=my_huge.Huge"], directory=tmp_path / "run")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_where_the_step_cannot_be_examined_its_number_is_still_said(tmp_path, monkeypatch):
     def fail(trainer):
         raise ValueError("no memory")
@@ -377,10 +395,11 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.usefixtures("without_pictures")
 @pytest.mark.slow
 def test_a_full_disk_leaves_the_last_good_checkpoint_whole_and_one_sentence(small_disk, finished):
     ballast = small_disk / "ballast"
-    run = shutil.copytree(finished, small_disk / "run", ignore=shutil.ignore_patterns("figures"))
+    run = shutil.copytree(finished, small_disk / "run")
     free = shutil.disk_usage(small_disk).free
     ballast.write_bytes(b"0" * (free - 16_384))
     with pytest.raises(RunError) as error:

@@ -129,9 +129,8 @@ def test_a_run_survives_twenty_kills_at_random_moments(tmp_path):
     assert survive(tmp_path, ["whole but not yet named", "no row"], random_kills=20) >= 15
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, 143)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_the_call_saves_and_says_how_to_go_on(tmp_path, number, code):
     process = start(*TINY, "trainer.epochs=100000", "hydra.run.dir=run", cwd=tmp_path)
     wait_for(lambda: rows(tmp_path / "run") > 3, process)
@@ -198,7 +197,7 @@ def test_a_failed_job_stops_no_other_and_a_sweep_goes_on_where_it_was_left(tmp_p
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_sweep_in_processes_saves_its_jobs_and_begins_no_other(tmp_path, number):
     """Ctrl-C in a terminal reaches every process of the group; kill reaches the first one only. One worker is idle."""
     grid = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer.epochs=5,100000", *TINY]

@@ -1,7 +1,6 @@
 """Every mistake is answered by one sentence: what was typed, or is in the files, and the answer."""
 
 import contextlib
-import gc
 import io
 import json
 import logging
@@ -18,7 +17,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 import vi
-from tests.support.runs import TINY
+from tests.support.runs import TINY, leave_no_pictures
 from vi.commands.compare import main as compare
 from vi.commands.directories import Directories
 from vi.commands.train import main as train
@@ -508,8 +507,9 @@ def write_data(place):
 def write_runs(place):
     """A run, a sweep of two jobs, and damaged runs."""
     small = [*TINY, "encoder.hidden=[4]", "decoder.hidden=[4]"]
-    run = vi.train(small, directory=place / "run").directory
-    shutil.rmtree(run / "figures")
+    with pytest.MonkeyPatch.context() as patch:
+        leave_no_pictures(patch)
+        run = vi.train(small, directory=place / "run").directory
     text = (run / "config.yaml").read_text()
     configs = {
         "cut": text[: text.index("trainer:")],
@@ -551,9 +551,7 @@ def all_files(tmp_path_factory):
     (place / "conf" / "experiment").mkdir(parents=True)
     for name, text in experiments.items():
         (place / "conf" / "experiment" / f"{name}.yaml").write_text(text)
-    gc.freeze()  # Keras collects at each build, which takes longer than all else
-    yield place
-    gc.unfreeze()
+    return place
 
 
 @pytest.fixture
@@ -649,6 +647,7 @@ def test_a_broken_component_of_ones_own_keeps_its_traceback(line, all_files, tmp
     assert "Traceback" in (tmp_path / "traceback.txt").read_text()
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_in_a_multirun_a_wrong_job_is_raised_and_the_other_goes_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     wrong = "seed=-1: must be a whole number from 0 to 2147483647."

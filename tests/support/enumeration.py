@@ -1,6 +1,6 @@
-"""A model of few Bernoulli latents, of which everything is found by enumeration: no test of it needs a tolerance.
+"""A model with two Bernoulli latents. Enumeration gives its expectations exactly, so no test needs a tolerance.
 
-The noise of a Bernoulli variable is uniform, so 0 and 1 in its place give every value of the variable.
+The noise of a Bernoulli variable is uniform. Noise of 0 and 1 therefore gives every value of the variable.
 """
 
 import itertools
@@ -46,9 +46,9 @@ def tuples(samples):
 
 
 def importance_bound(model, x, samples, kl_weight=1.0):
-    """The exact expectation of the importance-weighted bound, weighted by β, mean over data, differentiable.
+    """The exact expectation of the importance-weighted bound with weight β: the mean over data, differentiable.
 
-    A sum over all tuples of samples; with one sample, the ELBO.
+    It is a sum over all tuples of samples. With one sample it is the ELBO.
     """
     log_q, log_weight = log_densities(model, x, kl_weight)
     each = tuples(samples)
@@ -58,7 +58,7 @@ def importance_bound(model, x, samples, kl_weight=1.0):
 
 
 def log_densities(model, x, kl_weight=1.0):
-    """log q(z|x) and the log weights of all latents, weighted by β, [B, 2^L] each."""
+    """log q(z|x) and the log weights with weight β of all latents, [B, 2^L] each."""
     z = tf.constant(reference.binary_vectors(L), x.dtype)[None]
     log_q = model.encode(x).log_prob(z)
     beta = tf.reshape(tf.cast(kl_weight, x.dtype), [-1, 1])
@@ -66,7 +66,7 @@ def log_densities(model, x, kl_weight=1.0):
 
 
 def gradients(model, value):
-    """The gradients of a scalar, value(), by θ and by φ, each flat."""
+    """The gradients of the scalar `value()` by θ and by φ, each flat."""
     with tf.GradientTape(persistent=True) as tape:
         result = value()
     zero = tf.UnconnectedGradients.ZERO
@@ -75,7 +75,10 @@ def gradients(model, value):
 
 
 def every_particles(model, estimator, x, kl_weight=1.0):
-    """Each datum with each tuple of samples, [B·T, S], and the probabilities of the tuples, [B·T]; dreams are drawn."""
+    """Each datum with each tuple of samples, [B·T, S], and the probabilities of the tuples, [B·T].
+
+    Dreams are random.
+    """
     z = reference.binary_vectors(L)[tuples(estimator.samples)]
     noise = model.noise(estimator.draws, tf.range(B * len(z)), models.random.seed(0, "train"), 0)
     noise = noise._replace(posterior=tf.constant(np.tile(1 - z, [B, 1, 1]), x.dtype))
@@ -96,7 +99,7 @@ def expected_gradients(model, estimator, x, kl_weight=1.0):
 
 
 def variance(model, estimator, x):
-    """The exact variance of the gradient by the logits of q, summed over these, mean over data."""
+    """The exact variance of the gradient by the logits of q: the sum over logits, the mean over data."""
     with tf.GradientTape() as tape:
         particles, probability = every_particles(model, estimator, x)
         loss = estimator.losses(particles, 0).inference
@@ -107,7 +110,7 @@ def variance(model, estimator, x):
 
 
 def every_dream(model, estimator):
-    """Every z with every x as a dream, [2^(L+D), 1], and their probabilities; samples of the posterior are drawn."""
+    """Every z with every x as a dream, [2^(L+D), 1], and their probabilities. Posterior samples are random."""
     values = reference.binary_vectors(L + D)[:, None].astype(model.posterior.compute_dtype)
     z, x = values[..., :L], values[..., L:]
     noise = model.noise(estimator.draws, tf.range(len(values)), models.random.seed(0, "train"), 0)

@@ -1,4 +1,4 @@
-"""Components as a user would write them, of kinds that the library does not have."""
+"""Components that a user could write, and whose kinds the library does not have."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from vi.posteriors import Posterior
 
 
 class Adversarial(Estimator):
-    """Mescheder et al. (2017): a discriminator T(x, z) for log q(z|x) − log p(z), trained by a loss of its own."""
+    """Mescheder et al. (2017): a discriminator T(x, z) for log q(z|x) − log p(z), with its own loss."""
 
     kind = "estimate"
 

@@ -16,7 +16,7 @@ def module_of(path, root=ROOT):
 
 
 def imports_of(path, root=ROOT):
-    """Every dotted name that a file imports, what is under `if TYPE_CHECKING` left out."""
+    """Every dotted name that a file imports, without the imports under `if TYPE_CHECKING`."""
     tree = ast.parse(path.read_text())
     hidden = {
         id(node)

@@ -1,4 +1,4 @@
-"""Small models and data that the tests share, and the statistics that decide."""
+"""Small models and data that tests share, and the statistics that decide whether an estimate is right."""
 
 import keras
 import numpy as np
@@ -33,7 +33,7 @@ def linear_gaussian(posterior=DiagonalGaussian, sd=0.7):
 
 
 def scalar_gaussian():
-    """A linear model of two-dimensional data with one latent, for which quadrature gives every bound."""
+    """A linear model of two-dimensional data with one latent. Quadrature gives each of its bounds."""
     model = LatentVariableModel(
         networks.mlp_encoder((2,), hidden=[]),
         DiagonalGaussian(1),
@@ -44,20 +44,20 @@ def scalar_gaussian():
     rng = np.random.default_rng(3)
     for variable in model.variables:
         variable.assign(0.5 * rng.standard_normal(variable.shape))
-    kernel, bias = model.posterior.trainable_variables[2:]  # q somewhat wider than p(z|x): all moments are finite
+    kernel, bias = model.posterior.trainable_variables[2:]  # q is wider than p(z|x): all moments are finite
     kernel.assign(0.1 * kernel)
     bias.assign([-0.3])
     return model
 
 
 def scalar_arrays(model):
-    """The parameters of that model: θ, then φ, in the order of its variables."""
+    """The parameters θ and φ of `scalar_gaussian`, in the order of its variables."""
     groups = (model.generative_variables, model.inference_variables)
     return [[v.numpy().astype(np.float64) for v in group] for group in groups]
 
 
 def scalar_mean(quadrature, x, theta, phi, sd=0.8):
-    """The mean over data of `quadrature(log_weight, mean, sd)` of q(z|x), for that model in NumPy."""
+    """The mean over data of `quadrature(log_weight, mean, sd)` of q(z|x), for `scalar_gaussian` in NumPy."""
     (w, b), (loc, loc_bias, scale, scale_bias) = theta, phi
 
     def of(each):
@@ -165,8 +165,8 @@ def sampled_gradients(model, estimator, x, repeats, kl_weight=1.0):
 def assert_mean(samples, expected, false_alarm=1e-3):
     """The mean of the rows of `samples` is `expected`, by their standard errors.
 
-    The limit is that of a t statistic for which the largest of all entries exceeds it with probability
-    `false_alarm`; an entry without variance must be equal to rounding.
+    If the means are right, the largest t statistic of all entries exceeds the limit with probability `false_alarm`.
+    An entry without variance must be equal to rounding.
     """
     samples, expected = np.atleast_2d(np.asarray(samples, np.float64).T).T, np.asarray(expected, np.float64)
     error = samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
@@ -177,7 +177,7 @@ def assert_mean(samples, expected, false_alarm=1e-3):
 
 
 def make_posterior_exact(model):
-    """Sets φ so that q(z|x) = p(z|x), which must be of diagonal covariance: W has orthogonal columns."""
+    """Sets φ so that q(z|x) = p(z|x). W gets orthogonal columns, so the covariance of p(z|x) is diagonal."""
     kernel = np.zeros((L, D), np.float32)
     kernel[np.arange(L), np.arange(L)] = [0.5, 1.0, 1.5]
     model.decoder.trainable_variables[0].assign(kernel)

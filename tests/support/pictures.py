@@ -1,4 +1,4 @@
-"""Models and data of which pictures and diagrams are drawn."""
+"""Models and data to draw as pictures and diagrams."""
 
 from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Slow, obvious NumPy: what the library's numbers are held to. Shares no code with it."""
+"""Slow, obvious NumPy that the library's numbers must agree with. It shares no code with the library."""
 
 import itertools
 
@@ -32,7 +32,7 @@ def kl_gaussians(m, s, mean, covariance):
 
 
 class LinearGaussian:
-    """p(z) = N(0, I), p(x|z) = N(W z + b, sd² I): everything is known."""
+    """p(z) = N(0, I), p(x|z) = N(W z + b, sd² I), whose marginal, posterior and ELBO have closed forms."""
 
     def __init__(self, w, b, sd):
         self.w, self.b, self.sd = w, b, sd
@@ -56,7 +56,7 @@ class LinearGaussian:
         return log_likelihood - kl_gaussians(mean, covariance, np.zeros_like(mean), np.eye(len(mean)))
 
     def elbo_gradients(self, x, mean, variance):
-        """Of the ELBO of one datum with diagonal q, by w, b, mean and log variance."""
+        """The gradients of the ELBO of one datum with diagonal q by w, b, mean and log variance."""
         residual = (x - self.w @ mean - self.b) / self.sd**2
         by_w = np.outer(residual, mean) - self.w * variance / self.sd**2
         by_mean = self.w.T @ residual - mean
@@ -113,7 +113,7 @@ def gradient(function, arrays, step=1e-5):
 
 
 def expected_importance_bound(log_q, log_joint, samples):
-    """E log (1/S) Σ p(x, z_s) / q(z_s|x) of one datum, of which all latents are given: a sum over all S-tuples."""
+    """E log (1/S) Σ p(x, z_s) / q(z_s|x) of one datum, a sum over all S-tuples of its latents."""
     total = 0.0
     for each in itertools.product(range(len(log_q)), repeat=samples):
         probability = np.prod([np.exp(log_q[i]) for i in each])
@@ -122,7 +122,7 @@ def expected_importance_bound(log_q, log_joint, samples):
 
 
 def vimco_signals(log_weights):
-    """What multiplies ∇ log q(z_s|x) in VIMCO's gradient, for each sample of one datum, from the definitions."""
+    """The factors of ∇ log q(z_s|x) in VIMCO's gradient, one for each sample of a datum, from the definitions."""
     weights = np.exp(np.asarray(log_weights, np.longdouble))
     signals = []
     for s in range(len(weights)):
@@ -143,7 +143,7 @@ def binary_vectors(length):
 
 
 def one_hot_vectors(variables, categories):
-    """All values of so many one-hot variables, one after the other, [categories^variables, variables · categories]."""
+    """All values of several one-hot variables side by side, [categories^variables, variables · categories]."""
     return np.array([np.concatenate(rows) for rows in itertools.product(np.eye(categories), repeat=variables)])
 
 
@@ -154,7 +154,7 @@ def log_categorical(z, logits):
 
 
 def principal_component_log_likelihood(x, factors):
-    """The mean log-likelihood of data [N, D] under probabilistic PCA at its maximum, by building that Gaussian."""
+    """The mean log-likelihood of data [N, D] under probabilistic PCA at its maximum, by building this Gaussian."""
     mean = x.mean(axis=0)
     eigenvalues, vectors = np.linalg.eigh((x - mean).T @ (x - mean) / len(x))
     noise = eigenvalues[:-factors].mean()

@@ -12,6 +12,12 @@ TINY = [
 ]
 
 
+def leave_no_pictures(monkeypatch):
+    """Runs and their evaluations draw nothing from now on."""
+    for name in ("job.draw_pictures", "job.draw_diagrams", "outputs.draw_pictures"):
+        monkeypatch.setattr(f"vi.runs.{name}", lambda *_: ())
+
+
 def variables(run_dir):
     """All variables of all checkpoints of a run, by checkpoint and name."""
     found = {}

@@ -8,13 +8,17 @@ from vi.training.trainer import Trainer
 
 
 def make_trainer(estimator=None, data=None, optimizer=lambda: keras.optimizers.Adam(0.01), model=None, **options):
-    """A trainer of an estimator on a small model; the weights are the same at every call."""
+    """A trainer of an estimator on a small model; the weights are the same at every call.
+
+    XLA compiles the loop only where `jit=True` is given, because to compile takes longer than all else.
+    """
     keras.utils.set_random_seed(0)
     estimator = estimator or MonteCarloKL(3)
     data = data or models.dataset()
     estimator.build(data.event_shape, models.L)
     optimizers = {group: optimizer() for group in ("generative", "inference", "auxiliary")}
-    return Trainer(model or models.linear_gaussian(), estimator, data, optimizers, **{"batch_size": 7, **options})
+    options = {"batch_size": 7, "jit": False, **options}
+    return Trainer(model or models.linear_gaussian(), estimator, data, optimizers, **options)
 
 
 def weights(trainer):

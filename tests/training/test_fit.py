@@ -187,27 +187,34 @@ class Stop:
             raise Interrupted(15)
 
 
+@pytest.fixture(scope="module")
+def uninterrupted():
+    """The rows and the weights of a training that nothing interrupts."""
+    trainer, memory = make_trainer(batch_size=30), Memory()
+    fit_to_8(trainer, lambda: None, memory, memory, None)
+    return memory.rows, weights(trainer)
+
+
 @pytest.mark.parametrize("stop", range(1, 13))
-def test_an_interruption_saves_where_the_run_stands_and_the_rest_is_the_same(tmp_path, stop):
+def test_an_interruption_saves_where_the_run_stands_and_the_rest_is_the_same(tmp_path, stop, uninterrupted):
     """Interrupted between calls, or while it evaluates or diagnoses, and gone on with: the same rows and weights."""
     check, rows, progress = Stop(stop), [], None
-    trainer, memory = make_trainer(batch_size=30, jit=False), Memory()
+    trainer, memory = make_trainer(batch_size=30), Memory()
     checkpoints = Checkpoints(tmp_path, trainer.state)
     with pytest.raises(Interrupted):
         fit_to_8(trainer, check, checkpoints, memory, None)
     rows += memory.rows
-    trainer, memory = make_trainer(batch_size=30, jit=False), Memory()
+    trainer, memory = make_trainer(batch_size=30), Memory()
     checkpoints = Checkpoints(tmp_path, trainer.state)
     progress = loop.Progress(**checkpoints.restore("last"))
     progress = fit_to_8(trainer, check, checkpoints, memory, progress)
     rows += memory.rows
-    straight, memory = make_trainer(batch_size=30, jit=False), Memory()
-    fit_to_8(straight, lambda: None, memory, memory, None)
+    expected_rows, expected_weights = uninterrupted
     assert [row["step"] for row in rows] == [2, 4, 6, 8]
-    for row, expected in zip(rows, memory.rows, strict=True):
+    for row, expected in zip(rows, expected_rows, strict=True):
         assert {**row, "seconds": 0} == pytest.approx({**expected, "seconds": 0}, rel=1e-4)
     assert (progress.best, progress.best_step) == (8.0, 8)
-    np.testing.assert_allclose(weights(trainer), weights(straight), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(weights(trainer), expected_weights, rtol=1e-4, atol=1e-6)
 
 
 def fit_to_8(trainer, check, checkpoints, memory, progress):

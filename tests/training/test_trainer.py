@@ -226,7 +226,7 @@ def test_beta_may_be_a_schedule_of_the_step():
 
 
 def test_the_logged_terms_are_means_over_the_steps():
-    one_by_one, at_once = make_trainer(), make_trainer()
+    one_by_one, at_once = make_trainer(jit=True), make_trainer(jit=True)
     rows = []
     for _ in range(5):
         one_by_one.run(1)

@@ -71,7 +71,7 @@ class GradientNoise:
         return {group: [tf.convert_to_tensor(g) for g in parts] for group, parts in taken.items()}
 
     def measure(
-        self, repeats: int, step: int = 0, kl_weight: float = 1.0, check: Callable[[], None] = lambda: None
+        self, repeats: int, step: int = 0, kl_weight: float = 1.0, poll: Callable[[], None] = lambda: None
     ) -> tuple[dict[str, Sums], float]:
         """The sums of the gradients by group, and the seconds that one gradient takes.
 
@@ -82,7 +82,7 @@ class GradientNoise:
             repeats: R, at least two for each block.
             step: the training step, for an estimator that has a schedule.
             kl_weight: β.
-            check: is called between blocks, and may raise an error to end the measurement.
+            poll: is called between blocks, and may raise an error to end the measurement.
 
         Raises:
             ConfigError: the estimator does not fit the model.
@@ -96,7 +96,7 @@ class GradientNoise:
         counts = np.array([len(block) for block in np.array_split(np.arange(repeats), BLOCKS)])
         blocks, seconds = [], []
         for count, end in zip(counts.tolist(), counts.cumsum().tolist(), strict=True):
-            check()
+            poll()
             start = time.perf_counter()
             sums, squares = self._block(tf.constant(end - count), tf.constant(count), shift, *now)
             blocks.append({group: (_flat(sums[group]), squares[group].numpy()) for group in shift})

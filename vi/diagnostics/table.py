@@ -31,7 +31,7 @@ def diagnose(
     step: int = 0,
     kl_weight: float = 1.0,
     jit: bool = True,
-    check: Callable[[], None] = lambda: None,
+    poll: Callable[[], None] = lambda: None,
     progress: Callable[[str, float], None] = lambda stage, done: None,
 ) -> pd.DataFrame:
     """Signal, noise, bias and cost of the gradients of estimators, for one model and one batch of data.
@@ -52,7 +52,7 @@ def diagnose(
         step: the training step, for an estimator that has a schedule.
         kl_weight: β.
         jit: whether XLA compiles the gradients.
-        check: is called from time to time, and may raise an error to end the diagnosis.
+        poll: is called from time to time, and may raise an error to end the diagnosis.
         progress: is called with the stage and the fraction of it that is done.
 
     Returns:
@@ -81,12 +81,12 @@ def diagnose(
             estimator = estimators[name](s)
             estimator.build(tuple(x.shape[1:]), model.prior.latent_dim)
             noise = GradientNoise(model, estimator, x, seed, jit)
-            found, seconds = noise.measure(repeats, step, kl_weight, check)
+            found, seconds = noise.measure(repeats, step, kl_weight, poll)
             cost = {"seconds": seconds, "memory": noise.memory(step, kl_weight)}
             reference: dict[str, Sums] = {}
             if exact_path and type(estimator).losses is not Estimator.losses:
                 path = GradientNoise(model, estimator, x, seed, jit, of=estimator.objective)
-                reference, _ = path.measure(repeats, step, kl_weight, check)
+                reference, _ = path.measure(repeats, step, kl_weight, poll)
         except (ConfigError, tf.errors.ResourceExhaustedError) as error:
             refused = error if isinstance(error, ConfigError) else RunError(OUT_OF_MEMORY)
             log.warning("%s with S=%d is left out: %s", name, s, refused)

@@ -20,7 +20,7 @@ NAMES = {"mean_norm": "norm", "variance": "variance", "snr": "snr"}
 
 
 def watch_gradients(
-    trainer: Trainer, x: tf.Tensor, seed: int, check: Callable[[], None] = lambda: None
+    trainer: Trainer, x: tf.Tensor, seed: int, poll: Callable[[], None] = lambda: None
 ) -> Callable[[bool], dict[str, float | None]]:
     """A function that measures the gradients of a training in its present state, without changing the training.
 
@@ -38,7 +38,7 @@ def watch_gradients(
         if due and fits:
             step = int(trainer.step.numpy())
             try:
-                sums, _ = noise.measure(REPEATS, step, float(trainer.beta(step)), check)
+                sums, _ = noise.measure(REPEATS, step, float(trainer.beta(step)), poll)
             except tf.errors.ResourceExhaustedError:
                 fits = False
                 log.warning("trainer.diagnose_every is given up: %s", OUT_OF_MEMORY)

@@ -31,12 +31,12 @@ class Evaluator:
         model: a `LatentVariableModel`.
         data: a `Dataset`.
         jit: whether XLA compiles it.
-        check: called between chunks; may raise to end an evaluation.
+        poll: called between chunks; may raise to end an evaluation.
         chunk: pairs of a datum and a sample that are computed at a time, rounded to whole blocks of noise.
     """
 
-    def __init__(self, model, data, jit: bool = True, check: Callable[[], None] = lambda: None, chunk: int = CHUNK):
-        self.model, self.data, self.check, self.chunk = model, data, check, chunk
+    def __init__(self, model, data, jit: bool = True, poll: Callable[[], None] = lambda: None, chunk: int = CHUNK):
+        self.model, self.data, self.poll, self.chunk = model, data, poll, chunk
         self._statistics = tf.function(self._chunk_statistics, jit_compile=jit)
 
     def estimate(
@@ -54,7 +54,7 @@ class Evaluator:
 
         def chunks(row: int) -> Iterator[Statistics]:
             for column in range(columns):
-                self.check()
+                self.poll()
                 first = tf.constant([row * down, column * across])
                 arrays = self._statistics(split, first, tf.constant(samples), (down, across, width))
                 live = min(across * width, samples - column * across * width)
@@ -93,7 +93,7 @@ class Evaluator:
         """A function of a block of data and its number, for all of a split, `[N, ...]`."""
         found = []
         for block in map(tf.constant, range(math.ceil(len(split) / DATA_BLOCK))):
-            self.check()
+            self.poll()
             found.append(function(self._data_block(split, block), block))
         return np.concatenate(found)[: len(split)]
 

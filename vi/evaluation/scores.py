@@ -30,7 +30,7 @@ def evaluate_model(
     size: int | None = None,
     *,
     jit: bool = True,
-    check: Callable[[], None] = lambda: None,
+    poll: Callable[[], None] = lambda: None,
     progress: Callable[[str, float], None] = lambda stage, done: None,
 ) -> Scores:
     """The scores of a trained model on a split, in nats per datum, as evaluation.json has them.
@@ -51,7 +51,7 @@ def evaluate_model(
         size: how many data of the split the Monte Carlo estimates use, from the first on; None for all. Scores that
             need at most one sample are computed on the whole split.
         jit: whether XLA compiles the Monte Carlo estimates.
-        check: is called between chunks, and may raise an error to end the evaluation.
+        poll: is called between chunks, and may raise an error to end the evaluation.
         progress: is called with the stage and the fraction of it that is done.
 
     Raises:
@@ -60,7 +60,7 @@ def evaluate_model(
     """
     start = time.monotonic()
     chosen = open_split(data, model.likelihood, split)
-    evaluator = Evaluator(model, data, jit, check)
+    evaluator = Evaluator(model, data, jit, poll)
     estimates = evaluator.estimate(chosen, samples, size, lambda done: progress("Monte Carlo estimates", done))
     progress("posterior means", 0)
     means = evaluator.means(chosen)
@@ -69,7 +69,7 @@ def evaluate_model(
     scores["squared_error"] = float(evaluator.squared_errors(chosen).mean(dtype=np.float64)) if observed else None
     _require_finite(scores, split)
     progress("probes", 0)
-    scores |= _probes(evaluator, data, chosen, means, check)
+    scores |= _probes(evaluator, data, chosen, means, poll)
     return {
         "split": split,
         "data": len(estimates.log_likelihood),
@@ -134,14 +134,14 @@ def _latents(means: np.ndarray, divergence: np.ndarray | None) -> Scores:
 
 
 def _probes(
-    evaluator: Evaluator, data: Dataset, chosen: Split, means: np.ndarray, check: Callable[[], None]
+    evaluator: Evaluator, data: Dataset, chosen: Split, means: np.ndarray, poll: Callable[[], None]
 ) -> dict[str, float | None]:
     """The accuracies of classifiers that are fitted on training data and scored on a split; null without labels."""
     if not (are_classes(data.train.y) and are_classes(chosen.y)):
         return {"knn_accuracy": None, "logistic_accuracy": None}
     train_means = evaluator.means(data.train)
     knn = knn_accuracy(train_means, data.train.y, means, chosen.y)
-    check()
+    poll()
     logistic = logistic_accuracy(train_means, data.train.y, means, chosen.y)
     return {"knn_accuracy": knn, "logistic_accuracy": logistic}
 

@@ -25,7 +25,7 @@ DIAGRAMS = {
 
 
 def draw_pictures(
-    model: LatentVariableModel, data: Dataset, split: Split, metrics: Path, folder: Path, check: Callable[[], None]
+    model: LatentVariableModel, data: Dataset, split: Split, metrics: Path, folder: Path, poll: Callable[[], None]
 ) -> Iterator[tuple[str, Path]]:
     """Writes the pictures of a trained model into a folder; yields the name and the path of each one.
 
@@ -38,24 +38,24 @@ def draw_pictures(
         split: the split of it to draw.
         metrics: the file metrics.csv of the run, for the learning curves.
         folder: where the pictures are written.
-        check: is called between pictures, and may raise an error to end the drawing.
+        poll: is called between pictures, and may raise an error to end the drawing.
     """
-    pictures = ModelPictures(model, split, Evaluator(model, data, jit=False, check=check)).choose()
+    pictures = ModelPictures(model, split, Evaluator(model, data, jit=False, poll=poll)).choose()
     pictures["curves"] = lambda path: curves(path, pd.read_csv(metrics))
-    yield from _write(pictures, folder, check)
+    yield from _write(pictures, folder, poll)
 
 
-def draw_diagrams(model: LatentVariableModel, folder: Path, check: Callable[[], None]) -> Iterator[tuple[str, Path]]:
+def draw_diagrams(model: LatentVariableModel, folder: Path, poll: Callable[[], None]) -> Iterator[tuple[str, Path]]:
     """Writes the diagrams of a model as `draw_pictures` writes its pictures; none if Graphviz is not installed."""
     if diagrams.graphviz_is_installed():
         pictures: dict[str, Picture] = {name: functools.partial(draw, model=model) for name, draw in DIAGRAMS.items()}
-        yield from _write(pictures, folder, check)
+        yield from _write(pictures, folder, poll)
 
 
-def _write(pictures: dict[str, Picture], folder: Path, check: Callable[[], None]) -> Iterator[tuple[str, Path]]:
+def _write(pictures: dict[str, Picture], folder: Path, poll: Callable[[], None]) -> Iterator[tuple[str, Path]]:
     folder.mkdir(exist_ok=True)
     for name, picture in pictures.items():
-        check()
+        poll()
         path = folder / f"{name}.png"
         try:
             picture(path)

@@ -146,7 +146,7 @@ def evaluate(
         from vi.runs.outputs import record, write_evaluation
 
         model, data, jit = run.parts.model, run.parts.data, run.jit
-        numbers = evaluate_model(model, data, split, samples, size, jit=jit, check=run.poll, progress=progress)
+        numbers = evaluate_model(model, data, split, samples, size, jit=jit, poll=run.poll, progress=progress)
         evaluation = {"checkpoint": checkpoint, "step": run.step, **numbers}
         pictures = write_evaluation(evaluation, run.parts.model, run.parts.data, directory, run.poll)
         record(evaluation, pictures, run.config, run.summary, directory)
@@ -218,7 +218,7 @@ def diagnose(
             step=run.step,
             kl_weight=float(parts.beta(run.step) if callable(parts.beta) else parts.beta),
             jit=run.jit,
-            check=run.poll,
+            poll=run.poll,
             progress=progress,
         ).assign(**on, step=run.step)
         slopes = diagnostics.fit_slopes(gradients)

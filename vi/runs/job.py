@@ -132,7 +132,7 @@ class Job:
         """Evaluates the trained model on the test data, as `vi-evaluate` does."""
         model, data, samples = self.parts.model, self.parts.data, self.config["trainer"]["evaluation_samples"]
         with evaluation_bar(Terminal()) as bar:
-            numbers = evaluate_model(model, data, "test", samples, jit=self.trainer.jit, check=poll, progress=bar)
+            numbers = evaluate_model(model, data, "test", samples, jit=self.trainer.jit, poll=poll, progress=bar)
         evaluation = {"checkpoint": "best", "step": best_step, **numbers}
         for name, path in write_evaluation(evaluation, model, data, directory, poll).items():
             loggers.picture(f"evaluation/{name}", path)

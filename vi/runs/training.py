@@ -72,7 +72,7 @@ def train(
         RunError: the training could not go on, or a final metric is not finite.
     """
     data = parts.data
-    evaluator = Evaluator(parts.model, data, jit=trainer.jit, check=poll)
+    evaluator = Evaluator(parts.model, data, jit=trainer.jit, poll=poll)
 
     def validate(size: int | None) -> dict[str, float]:
         return _validate(evaluator, data.validation, settings["validation_samples"], size)
