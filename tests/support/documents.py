@@ -107,7 +107,8 @@ def quick(words):
     ]
     tiny = {key: value for key, value in TINY.items() if not any(word.startswith(f"{key}.") for word in words)}
     added = {word.split("=")[0]: word for word in [*(f"{key}={value}" for key, value in tiny.items()), *short]}
-    if (count := compose.compose(single(words))[0].data.get("validation")) and isinstance(count, int):
+    count = None if "--config-dir" in words else compose.compose(single(words))[0].data.get("validation")
+    if isinstance(count, int):
         added["data.validation"] = f"data.validation={min(count, 50)}"
     kept = [_shortened(word) for word in words if word.split("=")[0] not in added]
     return [*kept, *added.values()]
