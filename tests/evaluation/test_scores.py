@@ -250,7 +250,7 @@ ANSWERS = {
     "run=RUN +nope=3": "nope: there is no such key.",
     "run=RUN samples=0": "samples=0: must be a whole number of at least 1.",
     "run=RUN samples=1,2": "samples=1,2: holds several values; a list needs brackets.",
-    "run=RUN ~samples": "samples is not set; give it on the command line, samples=VALUE.",
+    "run=RUN ~samples": "samples is not set: must be a whole number of at least 1.",
     "run=RUN size=-1": "size=-1: must be a whole number of at least 1, or null.",
     "run=RUN split=all": "split=all: must be test, validation or train.",
     "run=RUN checkpoint=new": "checkpoint=new: must be best or last.",
