@@ -77,13 +77,6 @@ def test_the_commands_of_a_page_name_what_there_is(page, reader):
             compose.compose_request(name.removeprefix("vi-"), words)
 
 
-@pytest.fixture
-def without_pictures(monkeypatch):
-    """Runs draw no pictures, which take half of the time of a small one."""
-    for module in ("job", "outputs"):
-        monkeypatch.setattr(f"vi.runs.{module}.draw_pictures", lambda *_, **__: ())
-
-
 def test_the_first_page_can_be_followed_from_an_empty_directory(reader, without_pictures):
     reader.follow("docs/index.md")
 
