@@ -101,12 +101,16 @@ def sampled_bounds(model, estimator, x, repeats):
     """`bound` for independent noises, [repeats, B]."""
     x = tf.constant(x)
 
-    @tf.function
     def once(step):
         noise = model.noise(estimator.draws, tf.range(x.shape[0]), random.seed(4, "train"), step)
         return estimator.bound(model.particles(x, noise))
 
-    return np.stack([once(tf.constant(i)).numpy() for i in range(repeats)])
+    return at_each_step(once, repeats, x.dtype).numpy()
+
+
+def at_each_step(function, repeats, dtypes):
+    """The results of a function at the steps 0, 1, …, one below the other, from one compiled loop."""
+    return tf.function(lambda steps: tf.map_fn(function, steps, fn_output_signature=dtypes))(tf.range(repeats))
 
 
 def moments(model, x):
@@ -147,19 +151,18 @@ def sampled_gradients(model, estimator, x, repeats, kl_weight=1.0):
     x = tf.constant(x)
     groups = [[v.value for v in g] for g in (model.generative_variables, model.inference_variables)]
 
-    @tf.function
     def once(step):
         noise = model.noise(estimator.draws, tf.range(x.shape[0]), random.seed(3, "train"), step)
         with tf.GradientTape(persistent=True) as tape:
             losses = estimator.losses(model.particles(x, noise, kl_weight, step), step)
             means = [tf.reduce_mean(losses.generative), tf.reduce_mean(losses.inference)]
         zero = tf.UnconnectedGradients.ZERO
-        return [
+        return tuple(
             -tf.concat([tf.reshape(g, [-1]) for g in tape.gradient(mean, group, unconnected_gradients=zero)], 0)
             for mean, group in zip(means, groups, strict=True)
-        ]
+        )
 
-    return [tf.stack(g).numpy() for g in zip(*(once(tf.constant(i)) for i in range(repeats)), strict=True)]
+    return [each.numpy() for each in at_each_step(once, repeats, (x.dtype, x.dtype))]
 
 
 def assert_mean(samples, expected, false_alarm=1e-3):
