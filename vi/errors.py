@@ -10,6 +10,23 @@ class ConfigError(Exception):
     """
 
 
+class SettingError(ConfigError):
+    """An argument of a class or function is not allowed: `SettingError("alpha", 1, "must not be 1.")`.
+
+    The sentence is in the terms of the class: "alpha=1: must not be 1." The commands name the component too:
+    "estimator.alpha=1: must not be 1."
+
+    Args:
+        setting: the name of the argument.
+        value: what it was given.
+        allowed: what is allowed, as the rest of the sentence.
+    """
+
+    def __init__(self, setting: str, value: object, allowed: str):
+        super().__init__(f"{setting}={value}: {allowed}")
+        self.setting, self.value, self.allowed = setting, value, allowed
+
+
 class RunError(Exception):
     """A run that had begun could not go on: exit code 1. The sentence says where and what to do."""
 

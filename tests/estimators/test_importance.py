@@ -155,7 +155,7 @@ def test_renyi_tends_to_iwae_the_elbo_and_the_largest_weight(double):
 
 @pytest.mark.parametrize("alpha", [1, 1.0, 0.9995])
 def test_renyi_at_1_names_the_elbo(alpha):
-    with pytest.raises(ConfigError, match=rf"estimator\.alpha={alpha}: .*use estimator=monte_carlo_kl for the ELBO"):
+    with pytest.raises(ConfigError, match=rf"^alpha={alpha}: .* at 1 the bound is the ELBO, as MonteCarloKL gives it"):
         Renyi(alpha)
 
 
@@ -236,9 +236,9 @@ def test_f_divergences_are_named_by_the_functions_of_tensorflow_probability():
     some = particles()
     expected = -tf.reduce_mean(tfp.vi.amari_alpha(some.log_weight + 7.0, alpha=0.5), axis=1)
     np.testing.assert_allclose(FDivergence("amari_alpha", 5, offset=-7.0, alpha=0.5).bound(some), expected, rtol=1e-6)
-    with pytest.raises(ConfigError, match=r"estimator\.function=kl: must be one of amari_alpha, "):
+    with pytest.raises(ConfigError, match=r"^function=kl: must be one of amari_alpha, "):
         FDivergence("kl")
-    with pytest.raises(ConfigError, match=r"estimator\.function=t_power: missing a required argument: 't'"):
+    with pytest.raises(ConfigError, match=r"^function=t_power: missing a required argument: 't'"):
         FDivergence("t_power")
 
 
@@ -274,18 +274,18 @@ def test_phi_of_cubo_comes_nearer_to_the_posterior_also_from_afar():
 
 
 def test_settings_that_would_do_nothing_are_refused():
-    with pytest.raises(ConfigError, match=r"estimator\.offset=-90\.0: must be left out for estimator\.form=log"):
+    with pytest.raises(ConfigError, match=r"^offset=-90\.0: must be left out for form=log"):
         ChiUpperBound(offset=-90.0)
-    with pytest.raises(ConfigError, match=r"estimator\.groups=3: is of free bits"):
+    with pytest.raises(ConfigError, match=r"^groups=3: is a setting of free bits"):
         AnalyticKL(groups=3)
 
 
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: ChiUpperBound(samples=1), r"estimator\.samples=1: must be at least 2 for estimator\.form=log"),
-        (lambda: ChiUpperBound(form="exponential"), r"estimator\.offset=null: must be set for estimator\.form=exp"),
-        (lambda: FDivergence("kl_forward"), r"estimator\.offset=null: must be set for estimator\.function=kl_forward"),
+        (lambda: ChiUpperBound(samples=1), r"^samples=1: must be at least 2 for form=log"),
+        (lambda: ChiUpperBound(form="exponential"), r"^offset=None: must be set for form=exp"),
+        (lambda: FDivergence("kl_forward"), r"^offset=None: must be set for function=kl_forward"),
     ],
 )
 def test_settings_that_would_teach_phi_nothing_are_refused(make, sentence):

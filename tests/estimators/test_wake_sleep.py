@@ -105,6 +105,6 @@ def test_dreams_are_drawn_only_for_a_sleep_phase():
 
 @pytest.mark.parametrize("phase", ["wake", "both"])
 def test_one_sample_whose_weight_is_always_1_is_refused_where_there_is_a_wake_phase(phase):
-    with pytest.raises(ConfigError, match=rf"estimator\.samples=1: must be at least 2 with .*inference={phase}, for"):
+    with pytest.raises(ConfigError, match=rf"^samples=1: must be at least 2 with inference={phase}; the weight"):
         ReweightedWakeSleep(1, phase)
     assert ReweightedWakeSleep(1, "sleep").samples == 1

@@ -87,18 +87,18 @@ def test_an_offset_is_taken_off_the_data():
 
 
 def test_convolutions_that_do_not_fit_are_refused():
-    with pytest.raises(ConfigError, match=r"encoder.strides=\[1, 2, 3\]: must be one value, or one for each of the 2"):
+    with pytest.raises(ConfigError, match=r"^strides=\[1, 2, 3\]: must be one value, or one for each of the 2"):
         networks.conv_encoder((28, 28, 1), [4, 4], strides=[1, 2, 3])
-    with pytest.raises(ConfigError, match=r"encoder.kernel_size=9: exceeds the 8×8 pixels"):
+    with pytest.raises(ConfigError, match=r"^kernel_size=9: exceeds the 8×8 pixels"):
         networks.conv_encoder((8, 8, 1), [4], 9, padding="valid")
-    with pytest.raises(ConfigError, match=r"decoder.projection=false: 5 numbers do not fill an image of 2×2"):
+    with pytest.raises(ConfigError, match=r"^projection=False: 5 numbers do not fill an image of 2×2"):
         networks.conv_decoder(5, (8, 8, 1), [4, 4], hidden=[], projection=False)
 
 
 def test_convolutions_of_anything_but_images_are_refused():
-    with pytest.raises(ConfigError, match=r"encoder=conv: needs data of shape .* these are of shape \(12,\)"):
+    with pytest.raises(ConfigError, match=r"conv_encoder needs data of shape .* these are of shape \(12,\)"):
         networks.conv_encoder((12,))
-    with pytest.raises(ConfigError, match="decoder=conv"):
+    with pytest.raises(ConfigError, match="conv_decoder needs data"):
         networks.conv_decoder(2, (12,))
 
 

@@ -231,6 +231,23 @@ INSTANTIATION = {
         "keras.src.optimizers.schedules.learning_rate_schedule.LearningRateSchedule."
     ),
 }
+# What a class refuses in its own terms; the command names the component.
+REFUSED = {
+    "estimator=renyi estimator.alpha=1": (
+        "estimator.alpha=1: must be max, or a number at least 0.001 away from 1; at 1 the bound is the ELBO, as "
+        "MonteCarloKL gives it."
+    ),
+    "estimator=chi_upper_bound estimator.form=exponential": (
+        "estimator.offset=null: must be set for form=exponential, "
+    ),
+    "posterior=categorical prior=categorical estimator=vimco posterior.categories=3": (
+        "posterior.categories=3: must be at least 2 and divide latent_dim=2, "
+    ),
+    "encoder=conv encoder.padding=valid encoder.kernel_size=9": (
+        "encoder.kernel_size=9: exceeds the 8×8 pixels that an image of 8×8 has left there, and padding=valid adds "
+        "none."
+    ),
+}
 # What does not fit together.
 PAIRS = {
     "posterior=custom posterior._target_=my.Flow": (
@@ -247,20 +264,20 @@ PAIRS = {
         "(pathwise = False)."
     ),
     "data=arrays data.path=flat.npz": (
-        "data.path=flat.npz: x_train[0, 1] = -0.132105 lies outside [0, data.scale=1], as likelihood Bernoulli "
-        "needs; set data.scale."
+        "flat.npz: x_train[0, 1] = -0.132105 lies outside [0, scale=1], as likelihood Bernoulli "
+        "needs; set the scale of the data."
     ),
     "data.binarization=none data.scale=1": (
-        "scikit-learn's digits: x_train[0, 0, 2, 0] = 5 lies outside [0, data.scale=1], as likelihood Bernoulli "
-        "needs; set data.scale."
+        "scikit-learn's digits: x_train[0, 0, 2, 0] = 5 lies outside [0, scale=1], as likelihood Bernoulli "
+        "needs; set the scale of the data."
     ),
     "data=arrays data.path=flat.npz encoder=conv": (
-        "encoder=conv: needs data of shape (height, width, channels), these are of shape (6,); give images an axis "
-        "of channels, or use encoder=mlp."
+        "conv_encoder needs data of shape (height, width, channels), these are of shape (6,); give images an axis "
+        "of channels, or use mlp_encoder."
     ),
     "data=arrays data.path=flat.npz decoder=conv likelihood=gaussian": (
-        "decoder=conv: needs data of shape (height, width, channels), these are of shape (6,); give images an axis "
-        "of channels, or use decoder=mlp."
+        "conv_decoder needs data of shape (height, width, channels), these are of shape (6,); give images an axis "
+        "of channels, or use mlp_decoder."
     ),
     "decoder=custom decoder._target_=my.decoder model.output_bias=data_mean": (
         "model.output_bias=data_mean needs a decoder whose last layer with weights is named 'output'."
@@ -278,14 +295,14 @@ PAIRS = {
 # Files of data.
 DATA = {
     "data=arrays data.path=nope.npz": (
-        "data.path=nope.npz: there is no such file; an .npz or .npy of your arrays is needed."
+        "data.path=nope.npz: there is no such file in {place}; an .npz or .npy of your arrays is needed."
     ),
     "data=arrays data.path=folder": "data.path=folder: is a directory; an .npz or .npy of your arrays is needed.",
     "data=arrays data.path=cut.npz": (
         "data.path=cut.npz: cannot be read as an .npz file; it is of another kind, or damaged."
     ),
     "data=arrays data.path=changed.npz": (
-        "data.path=changed.npz: array x_train cannot be read: Bad CRC-32 for file 'x_train.npy'."
+        "changed.npz: array x_train cannot be read: Bad CRC-32 for file 'x_train.npy'."
     ),
     "data=arrays data.path=text.npz": (
         "data.path=text.npz: cannot be read as an .npz file; it is of another kind, or damaged."
@@ -296,41 +313,33 @@ DATA = {
     "data=arrays data.path=cut.npy": (
         "data.path=cut.npy: cannot be read as an .npy file of numbers (Failed to read all data for array)."
     ),
-    "data=arrays data.path=other.npz": "data.path=other.npz: holds no array x_train; it holds a, b.",
+    "data=arrays data.path=other.npz": "other.npz: holds no array x_train; it holds a, b.",
     "data=arrays data.path=objects.npz": (
-        "data.path=objects.npz: array x_train cannot be read: Object arrays cannot be loaded when allow_pickle=False."
+        "objects.npz: array x_train cannot be read: Object arrays cannot be loaded when allow_pickle=False."
     ),
     "data=arrays data.path=strings.npz": (
-        "data.path=strings.npz: x_train has dtype <U1, but must be of real numbers of at most 64 bits."
+        "strings.npz: x_train has dtype <U1, but must be of real numbers of at most 64 bits."
     ),
-    "data=arrays data.path=nan.npz": "data.path=nan.npz: x_train[7, 3] = nan is not finite.",
-    "data=arrays data.path=labels.npz": (
-        "data.path=labels.npz: y_train has shape (39,), but must be (40,), one a datum."
-    ),
-    "data=arrays data.path=weights.npz": "data.path=weights.npz: weight_train[0] = -1 is negative.",
+    "data=arrays data.path=nan.npz": "nan.npz: x_train[7, 3] = nan is not finite.",
+    "data=arrays data.path=labels.npz": ("labels.npz: y_train has shape (39,), but must be (40,), one a datum."),
+    "data=arrays data.path=weights.npz": "weights.npz: weight_train[0] = -1 is negative.",
     "data=arrays data.path=one_axis.npz": (
-        "data.path=one_axis.npz: x_train has shape (40,), but must be [N, *event] with N above 0."
+        "one_axis.npz: x_train has shape (40,), but must be [N, *event] with N above 0."
     ),
-    "data=arrays data.path=none.npz": (
-        "data.path=none.npz: x_train has shape (0, 6), but must be [N, *event] with N above 0."
-    ),
-    "data=arrays data.path=shapes.npz": (
-        "data.path=shapes.npz: one datum of x_validation has shape (5,), of x_train (6,)."
-    ),
+    "data=arrays data.path=none.npz": ("none.npz: x_train has shape (0, 6), but must be [N, *event] with N above 0."),
+    "data=arrays data.path=shapes.npz": ("shapes.npz: one datum of x_validation has shape (5,), of x_train (6,)."),
     "data=arrays data.path=flat.npz data.validation=given": (
-        "data.path=flat.npz: holds no array x_validation, which data.validation=given needs; it holds x_train."
+        "flat.npz: holds no array x_validation, which validation=given needs; it holds x_train."
     ),
-    "data=arrays data.path=flat.npz data.validation=test": (
-        "data.path=flat.npz: holds no array x_test; it holds x_train."
-    ),
+    "data=arrays data.path=flat.npz data.validation=test": ("flat.npz: holds no array x_test; it holds x_train."),
     "data=arrays data.path=flat.npz data.binarization=dynamic": (
-        "data.path=flat.npz: x_train[0, 1] = -0.132105 lies outside [0, data.scale=1], as data.binarization needs "
-        "probabilities; set data.scale."
+        "flat.npz: x_train[0, 1] = -0.132105 lies outside [0, scale=1], as binarization needs "
+        "probabilities; set the scale of the data."
     ),
-    "data=mnist data.path=nope": "data.path=nope: holds no mnist.npz, which data=mnist needs.",
-    "data=mnist data.path=folder": "data.path=folder: holds no mnist.npz, which data=mnist needs.",
+    "data=mnist data.path=nope": "data.path=nope: there is no such folder with mnist.npz in {place}.",
+    "data=mnist data.path=folder": "data.path=folder: holds no mnist.npz in {place}.",
     "data=mnist data.path=other.npz": "other.npz: holds no array x_train; it holds nothing that is read.",
-    "data=omniglot": "data=omniglot: set data.path or VI_DATA_DIR to a folder that holds omniglot28_resized.npz.",
+    "data=omniglot": "data.path=null: set path or VI_DATA_DIR to a folder that holds omniglot28_resized.npz.",
 }
 # Directories of runs and sweeps: gone on with, started from, written to.
 RUNS = {
@@ -392,7 +401,7 @@ RUNS = {
     "-m hydra.sweep.dir=text.npz/sweep": "text.npz/sweep: must be a directory, but a file is in its way.",
 }
 
-COMMAND_LINES = {**COMPOSITION, **VALUES, **INSTANTIATION, **PAIRS, **DATA, **RUNS}
+COMMAND_LINES = {**COMPOSITION, **VALUES, **INSTANTIATION, **REFUSED, **PAIRS, **DATA, **RUNS}
 
 # A component of the user's own that breaks: exit code 1, and its traceback in a file.
 BROKEN = {
@@ -411,6 +420,10 @@ COMPARE = {
 }
 
 PYTHON = {
+    "vi.estimators.Renyi(alpha=1)": (
+        "alpha=1: must be max, or a number at least 0.001 away from 1; at 1 the bound is the ELBO, as MonteCarloKL "
+        "gives it."
+    ),
     'vi.train("seed=1")': "seed=1: overrides are a list of texts, such as ['seed=1'].",
     'vi.train(["trainer.epochs=-3"])': "trainer.epochs=-3: must be a finite number above 0.",
     'vi.train(["trainer.epochs"])': "trainer.epochs: is not of the form KEY=VALUE; quote a value with spaces, ",

@@ -10,6 +10,7 @@ from vi.commands.start import Parser, run_command
 from vi.loggers.terminal import Terminal
 from vi.settings.dotted import find
 from vi.settings.overrides import arguments
+from vi.settings.validate import check_call
 
 
 def main() -> NoReturn:
@@ -30,6 +31,7 @@ def _check(given: list[str]) -> int:
     parser.add_argument("arguments", nargs="*", metavar="KEY=VALUE", help="arguments of its constructor")
     asked = parser.parse_args(given)
     settings = arguments(asked.arguments)
+    check_call("", {"_target_": asked.estimator, "samples": 5, **settings})
     import_tensorflow()
     from vi.testing import check_estimator
 

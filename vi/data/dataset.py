@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from vi import random
-from vi.errors import ConfigError
+from vi.errors import ConfigError, SettingError
 from vi.kinds import Fraction, Positive, Seed
 
 log = logging.getLogger(__name__)
@@ -171,24 +171,22 @@ class Dataset:
                 name,
                 (x < 0) | (x > self._scale),
                 x,
-                f"lies outside [0, data.scale={self._scale:g}], {reason}; set data.scale",
+                f"lies outside [0, scale={self._scale:g}], {reason}; set the scale of the data",
             )
 
     def _hold_out(self, train: Split, validation: float | int) -> tuple[Split, Split]:
         size = len(train)
         held_out = round(validation * size) if isinstance(validation, float) else int(validation)
         if not 0 < held_out < size:
-            raise ConfigError(
-                f"data.validation={validation}: holds out {held_out} of the {size} training data; at least 1 must be "
-                "held out, and 1 be left to train on."
-            )
+            needed = "at least 1 must be held out, and 1 be left to train on"
+            raise SettingError("validation", validation, f"holds out {held_out} of the {size} training data; {needed}.")
         order = random.permutation(size, random.seed(self.seed, "split")).numpy()
         return train.take(np.sort(order[held_out:])), train.take(np.sort(order[:held_out]))
 
     def _open(self, part: str, like: Split | None = None) -> Split:
         x = self._read(f"x_{part}")
         if x is None:
-            why = ", which data.validation=given needs" if part == "validation" else ""
+            why = ", which validation=given needs" if part == "validation" else ""
             held = ", ".join(self._arrays) or "nothing that is read"
             raise ConfigError(f"{self.source}: holds no array x_{part}{why}; it holds {held}.")
         if x.ndim < 2 or len(x) == 0:
@@ -200,7 +198,7 @@ class Dataset:
         y = self._read(f"y_{part}", length=len(x))
         weights = [self._read_weight(f"{name}_{part}", len(x)) for name in WEIGHTS] if part == "train" else []
         if self.binarization != "none":
-            self._require_unit_interval(f"x_{part}", x, "as data.binarization needs probabilities")
+            self._require_unit_interval(f"x_{part}", x, "as binarization needs probabilities")
         if self.binarization == "static":
             seed = random.fold(random.seed(self.seed, "binarization"), PARTS.index(part))
             x = random.bernoulli(tf.constant(x / self._scale, tf.float32), seed, "uint8").numpy()

@@ -13,7 +13,8 @@ import numpy as np
 
 from vi import kinds, random
 from vi.data.dataset import Binarization, Dataset, Validation
-from vi.errors import ConfigError
+from vi.errors import ConfigError, SettingError
+from vi.files import short
 from vi.kinds import Positive
 
 DIRECTORY = "VI_DATA_DIR"
@@ -95,7 +96,7 @@ def binarized_mnist(
         scale: x is divided by it.
         options: `binarization` and `seed`, as of `Dataset`.
     """
-    file = _find("binarized_mnist", "binarized_mnist_larochelle.npz", path)
+    file = _find("binarized_mnist_larochelle.npz", path)
     names = {"x_train": "x_train", "x_validation": "x_valid", "x_test": "x_test"}
     return Dataset(_Images(_open_npz(file), names), str(file), validation, scale, **options)
 
@@ -115,7 +116,7 @@ def omniglot(
         scale: x is divided by it.
         options: `binarization` and `seed`, as of `Dataset`.
     """
-    file = _find("omniglot", "omniglot28_resized.npz", path)
+    file = _find("omniglot28_resized.npz", path)
     names = {"x_train": "x_train", "x_test": "x_test", "y_train": "char_train", "y_test": "char_test"}
     return Dataset(_Images(_open_npz(file), names), str(file), validation, scale, **options)
 
@@ -127,18 +128,18 @@ def arrays(path: kinds.Path, **options: Any) -> Dataset:
         path: the file.
         options: `validation`, `scale`, `binarization` and `seed`, as of `Dataset`.
     """
-    file = Path(path).expanduser()
+    file = short(Path(path).expanduser())
     if not file.is_file():
-        found = "is a directory" if file.is_dir() else "there is no such file"
-        raise ConfigError(f"data.path={path}: {found}; an .npz or .npy of your arrays is needed.")
+        found = "is a directory" if file.is_dir() else f"there is no such file{_from_here(file)}"
+        raise SettingError("path", file, f"{found}; an .npz or .npy of your arrays is needed.")
     if file.suffix == ".npy":
         try:
             x = np.load(file, allow_pickle=False)
         except (ValueError, OSError, EOFError) as error:
             why = str(error).splitlines()[0].split(". ")[0].rstrip(".")
-            raise ConfigError(f"data.path={path}: cannot be read as an .npy file of numbers ({why}).") from None
-        return Dataset({"x_train": x}, f"data.path={path}", **options)
-    return Dataset(_open_npz(file), f"data.path={path}", **options)
+            raise SettingError("path", file, f"cannot be read as an .npy file of numbers ({why}).") from None
+        return Dataset({"x_train": x}, str(file), **options)
+    return Dataset(_open_npz(file), str(file), **options)
 
 
 class _Images(Mapping):
@@ -164,31 +165,36 @@ def _keras_images(name: str, path: str | None, **options) -> Dataset:
     names = dict(zip(keys, keys, strict=True))
     directory = os.environ.get(DIRECTORY)
     if path or (directory and Path(directory, f"{name}.npz").is_file()):
-        file = _find(name, f"{name}.npz", path)
+        file = _find(f"{name}.npz", path)
         return Dataset(_Images(_open_npz(file), names), str(file), **options)
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:
-        raise ConfigError(
-            f"data={name}: is neither in Keras's cache nor to be downloaded ({' '.join(str(error).split())}); set "
-            f"data.path or {DIRECTORY} to a folder that holds {name}.npz."
-        ) from None
+        found = f"{name}.npz is neither in Keras's cache nor to be downloaded ({' '.join(str(error).split())})"
+        raise SettingError("path", path, f"{found}; set path or {DIRECTORY} to a folder that holds it.") from None
     return Dataset(_Images(dict(zip(keys, (*train, *test), strict=True)), names), f"Keras's {name}", **options)
 
 
-def _find(name: str, file_name: str, path: str | None) -> Path:
-    key = "data.path" if path else DIRECTORY
-    path = path or os.environ.get(DIRECTORY)
-    if not path:
-        raise ConfigError(f"data={name}: set data.path or {DIRECTORY} to a folder that holds {file_name}.")
-    file = Path(path).expanduser()
-    file = file / file_name if file.is_dir() else file
-    if not file.is_file():
-        raise ConfigError(f"{key}={path}: holds no {file_name}, which data={name} needs.")
-    return file
+def _find(file_name: str, path: str | None) -> Path:
+    """The file of a data set, at a path or in the folder of the environment variable."""
+    directory = os.environ.get(DIRECTORY)
+    if not path and not directory:
+        raise SettingError("path", None, f"set path or {DIRECTORY} to a folder that holds {file_name}.")
+    place = short(Path(path or str(directory)).expanduser())
+    file = place / file_name if place.is_dir() else place
+    if file.is_file():
+        return file
+    found = f"holds no {file_name}" if place.is_dir() else f"there is no such folder with {file_name}"
+    sentence = f"{found}{_from_here(place)}."
+    raise SettingError("path", place, sentence) if path else ConfigError(f"{DIRECTORY}={place}: {sentence}")
+
+
+def _from_here(path: Path) -> str:
+    """Where a relative path begins, for the end of a sentence."""
+    return "" if path.is_absolute() else f" in {Path.cwd()}"
 
 
 def _open_npz(file: Path) -> Mapping[str, np.ndarray]:
     if not zipfile.is_zipfile(file):
-        raise ConfigError(f"data.path={file}: cannot be read as an .npz file; it is of another kind, or damaged.")
+        raise SettingError("path", file, "cannot be read as an .npz file; it is of another kind, or damaged.")
     return np.load(file, allow_pickle=False)

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
-from vi.errors import ConfigError
+from vi.errors import SettingError
 
 
 class OneHot(tfd.OneHotCategorical):
@@ -58,15 +58,15 @@ def flatten(z: tf.Tensor) -> tf.Tensor:
     return tf.reshape(z, [*z.shape[:-2], z.shape[-2] * z.shape[-1]])
 
 
-def variables_of(group: str, latent_dim: int, categories: int) -> tuple[int, int]:
+def variables_of(latent_dim: int, categories: int) -> tuple[int, int]:
     """The shape N, K of the noise of L = N·K latents.
 
     Raises:
-        ConfigError: K does not divide L.
+        SettingError: K does not divide L.
     """
     if categories < 2 or latent_dim % categories:
-        raise ConfigError(
-            f"{group}.categories={categories}: must be at least 2 and divide model.latent_dim={latent_dim}, which is "
-            "the number of variables times that of their categories."
+        product = "the number of variables times the number of categories"
+        raise SettingError(
+            "categories", categories, f"must be at least 2 and divide latent_dim={latent_dim}, {product}."
         )
     return latent_dim // categories, categories

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from vi.errors import ConfigError
+from vi.errors import SettingError
 from vi.estimators.base import Estimator
 from vi.kinds import Positive, Range, Text
 from vi.ops import log_mean_exp
@@ -35,10 +35,8 @@ class Renyi(Estimator):
     def __init__(self, alpha: float | Literal["max"] = 0.5, samples: Annotated[int, Positive] = 5):
         super().__init__(samples)
         if alpha != "max" and abs(alpha - 1) < 1e-3 * (1 - 1e-9):
-            raise ConfigError(
-                f"estimator.alpha={alpha}: the Rényi bound at 1 is the ELBO, so must be max or a number at least 0.001 "
-                "away from 1; use estimator=monte_carlo_kl for the ELBO."
-            )
+            allowed = "must be max, or a number at least 0.001 away from 1"
+            raise SettingError("alpha", alpha, f"{allowed}; at 1 the bound is the ELBO, as MonteCarloKL gives it.")
         self.alpha = alpha
         self.kind = "estimate" if alpha == "max" or alpha < 0 else "lower"
 
@@ -83,14 +81,12 @@ class ChiUpperBound(Estimator):
     ):
         super().__init__(samples)
         if form == "log" and offset is not None:
-            raise ConfigError(f"estimator.offset={offset}: must be left out for estimator.form=log, which needs none.")
+            raise SettingError("offset", offset, "must be left out for form=log, which needs none.")
         if form == "exponential" and offset is None:
-            raise ConfigError(f"estimator.offset=null: must be set for estimator.form=exponential, {_OFFSET}")
+            raise SettingError("offset", None, f"must be set for form=exponential, {_OFFSET}")
         if form == "log" and samples < 2:
-            raise ConfigError(
-                f"estimator.samples={samples}: must be at least 2 for estimator.form=log, for the weight of one sample "
-                "is 1, and would teach φ nothing."
-            )
+            allowed = "must be at least 2 for form=log; the weight of one sample is 1, which teaches φ nothing."
+            raise SettingError("samples", samples, allowed)
         self.order, self.form, self.offset = order, form, offset
         self.pathwise = form == "exponential"
 
@@ -143,14 +139,14 @@ class FDivergence(Estimator):
     ):
         super().__init__(samples)
         if function not in csiszar_functions():
-            raise ConfigError(f"estimator.function={function}: must be one of {', '.join(csiszar_functions())}.")
+            raise SettingError("function", function, f"must be one of {', '.join(csiszar_functions())}.")
         self.function, self.offset, self.parameters = getattr(tfp.vi, function), offset or 0.0, parameters
         try:
             inspect.signature(self.function).bind(0.0, **parameters)
         except TypeError as error:
-            raise ConfigError(f"estimator.function={function}: {error}; its parameters are those of tfp.vi.") from None
+            raise SettingError("function", function, f"{error}; its parameters are those of tfp.vi.") from None
         if offset is None and function != "kl_reverse":
-            raise ConfigError(f"estimator.offset=null: must be set for estimator.function={function}, {_OFFSET}")
+            raise SettingError("offset", None, f"must be set for function={function}, {_OFFSET}")
 
     def bound(self, particles: Particles) -> tf.Tensor:
         """−(1/S) Σ f(w e^(−c)) for each datum, `[B]`."""

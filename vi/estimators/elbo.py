@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tensorflow as tf
 
-from vi.errors import ConfigError
+from vi.errors import ConfigError, SettingError
 from vi.estimators.base import Estimator
 from vi.kinds import NonNegative, Positive, Schedule
 from vi.particles import Draws, Losses, Particles
@@ -42,11 +42,9 @@ class ELBO(Estimator):
     ):
         super().__init__(samples)
         if free_bits and capacity is not None:
-            raise ConfigError(
-                f"estimator.free_bits={free_bits}: is one penalty and estimator.capacity another; only one may be set."
-            )
+            raise SettingError("free_bits", free_bits, "is one penalty and capacity another; only one may be set.")
         if groups is not None and not free_bits:
-            raise ConfigError(f"estimator.groups={groups}: is of free bits, so estimator.free_bits must be above 0.")
+            raise SettingError("groups", groups, "is a setting of free bits, so free_bits must be above 0.")
         self.free_bits, self.groups, self.capacity = free_bits, groups, capacity
 
     @abc.abstractmethod
@@ -55,7 +53,7 @@ class ELBO(Estimator):
 
     def divergence_per_dimension(self, particles: Particles) -> tf.Tensor:
         """The same for each latent, `[B, L]`, for free bits; raises ConfigError where it does not split."""
-        raise ConfigError(f"estimator={type(self).__name__}: has no KL of each latent; set estimator.groups=1.")
+        raise ConfigError(f"{type(self).__name__} has no KL of each latent; set groups=1.")
 
     def bound(self, particles: Particles) -> tf.Tensor:
         """The ELBO for each datum, `[B]`, in nats."""
@@ -83,7 +81,9 @@ class ELBO(Estimator):
         if self.groups is None:
             return divergence
         if divergence.shape[1] % self.groups:
-            raise ConfigError(f"estimator.groups={self.groups}: must divide the {divergence.shape[1]} latents.")
+            raise ConfigError(
+                f"{type(self).__name__}: groups={self.groups} must divide the {divergence.shape[1]} latents."
+            )
         return tf.reduce_sum(tf.reshape(divergence, [-1, self.groups, divergence.shape[1] // self.groups]), axis=2)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import keras
 import tensorflow as tf
 
-from vi.errors import ConfigError
+from vi.errors import SettingError
 from vi.estimators.base import Estimator
 from vi.estimators.importance import IWAE
 from vi.kinds import Decay, Positive, Widths
@@ -50,10 +50,8 @@ class ScoreFunction(Estimator):
     ):
         super().__init__(samples)
         if baseline == "leave_one_out" and samples < 2:
-            raise ConfigError(
-                f"estimator.samples={samples}: must be at least 2 with estimator.baseline=leave_one_out; with one "
-                "sample use estimator.baseline=moving_average, learned or none."
-            )
+            others = "with one sample use baseline=moving_average, learned or none."
+            raise SettingError("samples", samples, f"must be at least 2 with baseline=leave_one_out; {others}")
         self.baseline, self.decay, self.hidden = baseline, decay, hidden
 
     def build(self, event_shape: tuple[int, ...], latent_dim: int) -> None:
@@ -126,10 +124,8 @@ class VIMCO(IWAE):
     def __init__(self, samples: Annotated[int, Positive] = 5):
         super().__init__(samples)
         if samples < 2:
-            raise ConfigError(
-                f"estimator.samples={samples}: must be at least 2 for VIMCO, whose baseline is made of the other "
-                "samples; with one sample use estimator=score_function."
-            )
+            why = "whose baseline for a sample comes from the others; with one sample use ScoreFunction."
+            raise SettingError("samples", samples, f"must be at least 2 for VIMCO, {why}")
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
         """The objective, but for φ a surrogate whose gradient is the one above, at stopped z, `[B]`."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tensorflow as tf
 
-from vi.errors import ConfigError
+from vi.errors import SettingError
 from vi.estimators.base import Estimator
 from vi.estimators.importance import IWAE
 from vi.kinds import Positive
@@ -73,10 +73,8 @@ class ReweightedWakeSleep(IWAE):
     ):
         super().__init__(samples)
         if samples < 2 and inference != "sleep":
-            raise ConfigError(
-                f"estimator.samples={samples}: must be at least 2 with estimator.inference={inference}, for the weight "
-                "of one sample is 1, and would teach φ nothing; with one sample use estimator.inference=sleep."
-            )
+            why = "the weight of one sample is 1, which teaches φ nothing; with one sample use inference=sleep."
+            raise SettingError("samples", samples, f"must be at least 2 with inference={inference}; {why}")
         self.inference, self.dreams = inference, dreams
 
     @property

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import keras
 
-from vi.errors import ConfigError
+from vi.errors import ConfigError, SettingError
 from vi.kinds import Activation, Filters, PerLayer, Positive, Widths
 from vi.networks.mlp import input_layers
 
@@ -41,8 +41,8 @@ def conv_encoder(
         ConfigError: a datum is not an image, or a list has not one value for each convolution.
     """
     _require_image(event_shape, "encoder")
-    each = _each("encoder", filters, kernel_size=kernel_size, strides=strides, padding=padding)
-    _sizes("encoder", event_shape, each)
+    each = _each(filters, kernel_size=kernel_size, strides=strides, padding=padding)
+    _sizes(event_shape, each)
     body = [layers.Conv2D(number, activation=activation, **one) for number, one in zip(filters, each, strict=True)]
     dense = [layers.Dense(width, activation=activation) for width in hidden]
     return keras.Sequential([*input_layers(event_shape, offset), *body, layers.Flatten(), *dense], name="encoder")
@@ -83,16 +83,15 @@ def conv_decoder(
             is to be reshaped does not fill an image.
     """
     _require_image(outputs, "decoder")
-    each = _each("decoder", filters, kernel_size=kernel_size, strides=strides, padding=padding)
-    sizes = _sizes("decoder", outputs, each[::-1])[::-1]
+    each = _each(filters, kernel_size=kernel_size, strides=strides, padding=padding)
+    sizes = _sizes(outputs, each[::-1])[::-1]
     pixels = math.prod(sizes[0])
     widths = [*hidden, pixels * filters[0]] if projection else list(hidden)
     units = widths[-1] if widths else latent_dim
     if units % pixels:
-        raise ConfigError(
-            f"decoder.projection=false: {units} numbers do not fill an image of {sizes[0][0]}×{sizes[0][1]}, which the "
-            "first transposed convolution takes; change decoder.hidden, or decoder.projection=true."
-        )
+        found = f"{units} numbers do not fill an image of {sizes[0][0]}×{sizes[0][1]}"
+        cure = "change hidden, or set projection=true"
+        raise SettingError("projection", False, f"{found}, which the first transposed convolution takes; {cure}.")
     body = [layers.Dense(width, activation=activation) for width in widths]
     body += [layers.Reshape((*sizes[0], units // pixels))]
     for number, one, before, after in zip(filters, each, sizes[:-1], sizes[1:], strict=True):
@@ -101,14 +100,12 @@ def conv_decoder(
     return keras.Sequential([keras.Input((latent_dim,)), *body, output], name="decoder")
 
 
-def _each(key: str, filters: Sequence[int], **settings: Any) -> list[dict[str, Any]]:
+def _each(filters: Sequence[int], **settings: Any) -> list[dict[str, Any]]:
     """The settings of each convolution, of values for all or lists with a value for each."""
     for name, value in settings.items():
         if isinstance(value, Sequence) and not isinstance(value, str) and len(value) != len(filters):
-            raise ConfigError(
-                f"{key}.{name}={list(value)}: must be one value, or one for each of the {len(filters)} convolutions of "
-                f"{key}.filters={list(filters)}."
-            )
+            convolutions = f"the {len(filters)} convolutions of filters={list(filters)}"
+            raise SettingError(name, list(value), f"must be one value, or one for each of {convolutions}.")
     lists = {
         name: [value] * len(filters) if isinstance(value, str | int) else list(value)
         for name, value in settings.items()
@@ -116,17 +113,15 @@ def _each(key: str, filters: Sequence[int], **settings: Any) -> list[dict[str, A
     return [{name: values[i] for name, values in lists.items()} for i in range(len(filters))]
 
 
-def _sizes(key: str, image: Sequence[int], each: list[dict[str, Any]]) -> list[tuple[int, int]]:
+def _sizes(image: Sequence[int], each: list[dict[str, Any]]) -> list[tuple[int, int]]:
     """The height and width of an image, and after each convolution of it."""
     sizes = [(image[0], image[1])]
     for one in each:
         margin = 0 if one["padding"] == "same" else one["kernel_size"] - 1
         height, width = (-(-(side - margin) // one["strides"]) for side in sizes[-1])
         if min(height, width) < 1:
-            raise ConfigError(
-                f"{key}.kernel_size={one['kernel_size']}: exceeds the {sizes[-1][0]}×{sizes[-1][1]} pixels that an "
-                f"image of {image[0]}×{image[1]} has left there, and {key}.padding=valid adds none."
-            )
+            left = f"the {sizes[-1][0]}×{sizes[-1][1]} pixels that an image of {image[0]}×{image[1]} has left there"
+            raise SettingError("kernel_size", one["kernel_size"], f"exceeds {left}, and padding=valid adds none.")
         sizes.append((height, width))
     return sizes
 
@@ -143,9 +138,9 @@ def _transposed(
     return [layers.Conv2DTranspose(filters, activation=activation, output_padding=missing, **one)]
 
 
-def _require_image(shape: Sequence[int], key: str) -> None:
+def _require_image(shape: Sequence[int], kind: str) -> None:
     if len(shape) != 3:
         raise ConfigError(
-            f"{key}=conv: needs data of shape (height, width, channels), these are of shape {tuple(shape)}; "
-            f"give images an axis of channels, or use {key}=mlp."
+            f"conv_{kind} needs data of shape (height, width, channels), these are of shape {tuple(shape)}; give "
+            f"images an axis of channels, or use mlp_{kind}."
         )

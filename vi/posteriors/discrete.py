@@ -62,7 +62,7 @@ class Categorical(Posterior):
 
     def __init__(self, latent_dim: int, categories: Annotated[int, AtLeast(2)] = 10):
         super().__init__(latent_dim)
-        self.shape = discrete.variables_of("posterior", latent_dim, categories)
+        self.shape = discrete.variables_of(latent_dim, categories)
         self.head = keras.layers.Dense(latent_dim)
 
     def parameters(self, features: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -32,7 +32,7 @@ class Density(Prior):
         if not tf.is_tensor(value) or value.shape != z.shape[:-1]:
             found = f"shape {tuple(value.shape)}" if tf.is_tensor(value) else f"a {type(value).__name__}"
             raise ConfigError(
-                f"prior.log_density: gives {found} for z of shape {tuple(z.shape)}, but must give a number for each z."
+                f"the log density gives {found} for z of shape {tuple(z.shape)}, but must give a number for each z."
             )
         return value
 
@@ -40,6 +40,6 @@ class Density(Prior):
     def distribution(self) -> tfd.Distribution:
         """There is none: raises ConfigError."""
         raise ConfigError(
-            "prior=density: only its log density is known, so it has no KL in closed form, and cannot be sampled; use "
-            "estimator=monte_carlo_kl."
+            "the prior Density is known only by its log density, so its KL has no closed form and it cannot be "
+            "sampled; use estimator=monte_carlo_kl."
         )

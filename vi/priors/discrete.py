@@ -63,7 +63,7 @@ class Categorical(Prior):
 
     def __init__(self, latent_dim: int, categories: Annotated[int, AtLeast(2)] = 10):
         super().__init__(latent_dim)
-        self.shape = discrete.variables_of("prior", latent_dim, categories)
+        self.shape = discrete.variables_of(latent_dim, categories)
 
     @property
     def distribution(self) -> tfd.Distribution:

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vi.errors import ConfigError
+from vi.errors import ConfigError, SettingError
 from vi.settings.dotted import find
-from vi.settings.keys import GROUPS
+from vi.settings.keys import GROUPS, show
 from vi.settings.saved import Config
 from vi.settings.sentences import sentence
 
@@ -111,6 +111,8 @@ def instantiate(key: str, settings: Mapping[str, Any], kind: type, **arguments: 
         component = hydra.utils.instantiate(settings, **arguments, _convert_="all")
     except hydra.errors.InstantiationException as error:
         cause = error.__cause__ or error
+        if isinstance(cause, SettingError):
+            raise ConfigError(f"{key}.{cause.setting}={show(cause.value)}: {cause.allowed}") from None
         if isinstance(cause, ConfigError):
             raise cause from None
         raise ConfigError(f"{key}._target_={target}: {type(cause).__name__}: {sentence(cause)}") from error

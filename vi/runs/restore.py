@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from vi.errors import ConfigError, RunError, reason
+from vi.files import short
 from vi.precision import set_precision
 from vi.runs import build as builder
 from vi.runs.directory import Summary, lock, newest_jobs, read_summary
@@ -47,7 +48,7 @@ def opened(directory: Path, data_path: str | None = None) -> tuple[Config, Summa
         data_path: where the data are now, if they have moved.
 
     Raises:
-        ConfigError: the directory holds no run, or the run's data are read from no path.
+        ConfigError: the directory holds no run, its data have moved, or they are read from no path.
     """
     if directory.is_dir() and not (directory / "config.yaml").exists() and (jobs := newest_jobs(directory)):
         raise ConfigError(f"run={directory}: is the directory of a sweep; give one of its jobs, such as run={jobs[0]}.")
@@ -56,6 +57,8 @@ def opened(directory: Path, data_path: str | None = None) -> tuple[Config, Summa
         if "path" not in config["data"]:
             raise ConfigError(f"data.path={data_path}: the data of the run are read from no path.")
         config["data"]["path"] = data_path
+    else:
+        saved.require_data(config, f"run={directory}")
     return config, summary
 
 
@@ -133,6 +136,7 @@ def initialize(model: LatentVariableModel, run_dir: Path) -> None:
     """
     from vi.training.checkpoints import Checkpoints
 
+    run_dir = short(run_dir)
     saved.read(run_dir, "init_from")
     try:
         Checkpoints(run_dir / "checkpoints", {"model": model.variables}).restore("best")

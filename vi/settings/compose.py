@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 from vi.settings.overrides import composable, parse
-from vi.settings.saved import Config, completed, plain
+from vi.settings.saved import Config, completed, plain, with_whole_paths
 
 
 def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | None]]:
@@ -69,6 +69,8 @@ def estimators_of(names: Sequence[str]) -> dict[str, Config]:
             end = f"{suggestion(name, choices)} Allowed: {', '.join(choices)}, or a dotted path."
             raise ConfigError(f"estimators=[{name}]: there is no such choice{end}")
         found[name] = dict(OmegaConf.load(folder / f"{name}.yaml")) if name in choices else {"_target_": name}
+        if name not in choices:
+            validate.check_call("estimators", {"_target_": name, "samples": 1})
     return found
 
 
@@ -100,4 +102,4 @@ def resolve(config: DictConfig, choices: Mapping[str, str | None]) -> Config:
     resolved = completed(plain(config))
     resolved["choices"] = dict(choices)
     validate.check(resolved)
-    return {key: value for key, value in resolved.items() if key not in COMMANDS}
+    return with_whole_paths({key: value for key, value in resolved.items() if key not in COMMANDS})

@@ -16,7 +16,7 @@ from vi.settings.sentences import sentence
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-from vi.settings.saved import Config, completed, plain, read
+from vi.settings.saved import Config, completed, plain, read, require_data, with_whole_paths
 
 
 def composable(overrides: Sequence[str]) -> list[str]:
@@ -100,6 +100,10 @@ def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig) -> Config
         raise ConfigError(sentence(error)) from None
     new = completed(new)
     validate.check(new)
+    if "data.path" in [override.key_or_group for override in parse(typed)]:
+        new = with_whole_paths(new)
+    else:
+        require_data(new, f"resume={run_dir}")
     _require_same_leaves(run_dir, config, new)
     return new
 
@@ -121,7 +125,7 @@ def require_same(run_dir: Path, composed: DictConfig) -> None:
 
 
 def _require_same_leaves(run_dir: Path, config: Config, new: Config) -> None:
-    kept, asked = dict(leaves(config)), dict(leaves(new))
+    kept, asked = (dict(leaves(with_whole_paths(each))) for each in (config, new))
     for key in {**asked, **kept}:
         if not is_of(key, (*MAY_CHANGE, *FILLED_IN, "choices")):
             _require_same(run_dir, key, asked.get(key), kept.get(key))

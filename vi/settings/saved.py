@@ -11,7 +11,7 @@ from vi.files import write
 from vi.settings import sections, validate
 from vi.settings.constructors import REQUIRED, Code, Constructor
 from vi.settings.constructors import read as constructor_of
-from vi.settings.keys import COMMANDS, COMPONENTS, GROUPS
+from vi.settings.keys import COMMANDS, COMPONENTS, GROUPS, MISSING
 from vi.settings.sentences import sentence
 
 if TYPE_CHECKING:
@@ -91,6 +91,37 @@ def as_of_today(config: Config) -> Config:
             earlier = EARLIER.get(str(settings.get("_target_")), {})
             settings |= {name: value for name, value in earlier.items() if name not in settings}
     return completed(config)
+
+
+def with_whole_paths(config: Config) -> Config:
+    """A config with absolute paths of its data and of the run that it starts from, so that it opens from any directory.
+
+    A data set of the user's own keeps its path as it was typed.
+    """
+    found = dict(config)
+    if isinstance(config.get("init_from"), str | int):
+        found["init_from"] = _whole(str(config["init_from"]))
+    data = config.get("data")
+    if (
+        isinstance(data, dict)
+        and str(data.get("_target_")).startswith("vi.")
+        and data.get("path") not in (None, MISSING)
+    ):
+        found["data"] = data | {"path": _whole(data["path"])}
+    return found
+
+
+def require_data(config: Config, what: str) -> None:
+    """Raises ConfigError, with `what` first, if the data of a run are no longer where it read them."""
+    data = config["data"]
+    path = data.get("path") if str(data.get("_target_")).startswith("vi.") else None
+    if isinstance(path, str) and not Path(path).expanduser().exists():
+        here = "" if Path(path).is_absolute() else f" (seen from {Path.cwd()})"
+        raise ConfigError(f"{what}: the run's data are not at {path}{here}; data.path=PATH says where they are now.")
+
+
+def _whole(path: str) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 def completed(config: Config) -> Config:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import keras
 
-from vi.errors import ConfigError
+from vi.errors import SettingError
 from vi.kinds import NonNegative, Positive, Range
 
 
@@ -30,11 +30,10 @@ class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
         rise: Annotated[float, Range(above=0, high=1)] = 0.5,
         end: float = 1.0,
     ):
-        if not 0 < rise <= 1 or period < 1:
-            raise ConfigError(
-                f"trainer.beta: there is no cycle of period={period} and rise={rise}; period must be at least 1, and "
-                "rise above 0 and at most 1."
-            )
+        if period < 1:
+            raise SettingError("period", period, "must be at least 1.")
+        if not 0 < rise <= 1:
+            raise SettingError("rise", rise, "must be above 0 and at most 1.")
         self.period, self.cycles, self.rise, self.end = period, cycles, rise, end
 
     def __call__(self, step: Any) -> Any:
