@@ -1,7 +1,7 @@
 """Every random number of a run: a function of (seed, stream, step), and of nothing else.
 
-Nothing here keeps a state, so resuming needs none. Everything is made from random integers of the Philox
-algorithm, which alone are the same with XLA and without it: TensorFlow's own uniform and normal numbers are not.
+Nothing here keeps a state, so resuming needs none. Every number is made from random integers of the Philox algorithm.
+These integers are the same with XLA and without it; TensorFlow's own uniform and normal numbers are not.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ STREAMS = {
             "dream_prior",
             "dream_likelihood",
             "diagnostics",
+            "layers",
         ]
     )
 }
@@ -34,7 +35,7 @@ STREAMS = {
 
 
 _WORDS = {"float32": (tf.int32, 8, 2.0**23), "float64": (tf.int64, 11, 2.0**52)}
-"""For each dtype: signed integers, how many of their bits it cannot hold, and half the count of the others."""
+"""Per dtype: integer type, low bits to drop so the rest fit the mantissa, and half the number of remaining values."""
 
 
 def seed(number: int, stream: str) -> tf.Tensor:
@@ -43,7 +44,7 @@ def seed(number: int, stream: str) -> tf.Tensor:
 
 
 def fold(seed: tf.Tensor, data: int | str | tf.Tensor) -> tf.Tensor:
-    """Returns the seed `[2]` of the part `data` (a number, or a stream's name) of what `seed` seeds."""
+    """Returns the seed `[2]` of a part of a stream: part number `data`, or the part with that stream's name."""
     number = -1 - STREAMS[data] if isinstance(data, str) else data  # below every counter
     return tf.random.fold_in(seed, tf.cast(number, tf.int32), alg="philox")
 
@@ -55,9 +56,9 @@ def normal(shape: Sequence[int], seed: tf.Tensor, dtype: str) -> tf.Tensor:
 
 
 def normal_quantile(integers: tf.Tensor, dtype: str) -> tf.Tensor:
-    """√2 erf⁻¹(u) for u the middle of the interval of (−1, 1) that an integer stands for; finite for all of them."""
+    """√2 erf⁻¹(u), where u is the middle of the interval of (−1, 1) that an integer stands for; always finite."""
     u = (tf.cast(integers, dtype) + 0.5) / _WORDS[dtype][2]
-    lower = math.sqrt(2.0) * tf.math.erfinv(-tf.abs(u))  # without XLA, the upper tail is inexact, and its end infinite
+    lower = math.sqrt(2.0) * tf.math.erfinv(-tf.abs(u))  # without XLA the upper tail is inexact and ends at infinity
     return tf.where(u < 0, lower, -lower)
 
 

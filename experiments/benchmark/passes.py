@@ -21,6 +21,8 @@ import tensorflow as tf
 
 from vi.runs.build import build
 from vi.settings.compose import compose, resolve
+from vi.training.batches import ResidentBatches
+from vi.training.step import TrainStep
 from vi.training.trainer import Trainer
 
 ROUNDS = 7
@@ -63,14 +65,9 @@ def keras_pass(settings: dict) -> Callable[[], None]:
 def vi_pass(settings: dict, jit: bool) -> Callable[[], None]:
     """A pass of vi's loop."""
     parts = build(settings)
-    trainer = Trainer(
-        parts.model,
-        parts.estimator,
-        parts.data,
-        parts.optimizers,
-        batch_size=settings["trainer"]["batch_size"],
-        jit=jit,
-    )
+    batch_size = settings["trainer"]["batch_size"]
+    batches = ResidentBatches(parts.data, parts.model, parts.estimator.draws, batch_size=batch_size)
+    trainer = Trainer(TrainStep(parts.model, parts.estimator, parts.optimizers), batches, jit=jit)
     steps = trainer.size // trainer.batch_size
 
     def run() -> None:

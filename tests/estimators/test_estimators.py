@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tests.support import models
 from tests.support.extensions import ImplicitPosterior
-from tests.support.training import make_trainer
+from tests.support.training import differentiate, make_trainer
 from vi.data import Dataset
 from vi.errors import ConfigError
 from vi.estimators import IWAE, AnalyticKL, MonteCarloKL, Reconstruction
@@ -158,9 +158,7 @@ def test_the_exact_and_the_monte_carlo_kl_train_on_the_same_loss_at_any_batch_si
 
         @tf.function
         def loss(step):
-            return trainer.differentiate(data.batch(data.train, index, step), trainer.noise(index, step), index, step)[
-                1
-            ]
+            return differentiate(trainer, index, step)[1]
 
         return np.array([loss(tf.constant(i)).means["generative"].numpy() for i in range(repeats)])
 

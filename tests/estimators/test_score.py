@@ -180,7 +180,7 @@ def test_the_moving_average_converges_to_the_mean_signal():
         expected = decay * expected + (1 - decay) * means[-1]
     average = float(estimator.average.numpy())
     assert average == pytest.approx(expected, rel=1e-5)
-    exact = models.exact_elbos(model, trainer.data.train.x).mean()
+    exact = models.exact_elbos(model, trainer.batches.data.train.x).mean()
     deviation = np.std(means) * np.sqrt((1 - decay) / (1 + decay))
     assert abs(average - exact) < 4 * deviation + abs(exact) * decay**steps
 
@@ -237,7 +237,7 @@ def test_a_learned_baseline_comes_to_predict_the_signal_of_each_datum():
     model, estimator = models.linear_gaussian(), ScoreFunction(5, "learned", hidden=[16])
     optimizers = iter([keras.optimizers.SGD(1e-12), keras.optimizers.SGD(1e-12), keras.optimizers.Adam(0.02)])
     trainer = make_trainer(estimator, model=model, optimizer=lambda: next(optimizers), jit=False, batch_size=30)
-    x = trainer.data.train.x
+    x = trainer.batches.data.train.x
     exact = models.exact_elbos(model, x)
     trainer.run(400)
     rest = exact - np.ravel(estimator.network(x)) - estimator.average.numpy()

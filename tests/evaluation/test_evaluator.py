@@ -59,7 +59,7 @@ def test_any_number_of_samples_and_of_data(samples):
 
 
 def by_hand(model, data, samples, size):
-    """All fields of the estimates in NumPy, `[7, N]`, from the noise in its blocks alone."""
+    """All fields of the estimates in NumPy, `[8, N]`, from the noise in its blocks alone."""
     (mean, covariance), p, rows = models.moments(model, data.validation.x), models.oracle(model), []
     width = min(samples, 10)
 
@@ -78,7 +78,8 @@ def by_hand(model, data, samples, size):
         likelihood, kl = np.array(values).T
         elbo_variance = reference.mean_and_variance(likelihood - kl)[1]
         terms = [*reference.mean_and_variance(likelihood), *reference.mean_and_variance(kl), elbo_variance]
-        rows.append([*terms, *reference.importance(likelihood - kl)])
+        exact_kl = reference.kl_gaussians(mean[n], covariance[n], np.zeros(models.L), np.eye(models.L))
+        rows.append([*terms, *reference.importance(likelihood - kl), exact_kl])
     return np.transpose(rows)
 
 

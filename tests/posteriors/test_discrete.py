@@ -147,7 +147,7 @@ def test_a_mass_and_a_density_are_no_model():
 )
 def test_a_prior_of_other_variables_is_no_model(posterior, prior):
     kind = dataclasses.replace(KINDS["categorical"], posterior=posterior, prior=prior)
-    with pytest.raises(ConfigError, match="is of other variables than the posterior"):
+    with pytest.raises(ConfigError, match="has other variables than the posterior"):
         discrete_model(kind)
 
 

@@ -22,6 +22,7 @@ from tests.support.discrete import (
     every_kind,
     frequencies,
 )
+from tests.support.training import differentiate, trainer_of
 from vi import posteriors, priors, random
 from vi.data import Dataset
 from vi.errors import ConfigError
@@ -30,7 +31,6 @@ from vi.evaluation.evaluator import Evaluator
 from vi.particles import Draws
 from vi.posteriors import BinaryConcrete, GumbelSoftmax
 from vi.training.schedules import Annealing
-from vi.training.trainer import Trainer
 
 STEP = tf.constant(0, tf.int64)
 RELAXED = {
@@ -221,11 +221,11 @@ def test_the_temperature_follows_its_schedule_in_training(schedule, expected):
     model = discrete_model(relaxed_kind("categorical", temperature=schedule))
     data = Dataset({"x_train": binary_data(40)}, "test data", validation=0.25)
     optimizers = {group: keras.optimizers.Adam() for group in ("generative", "inference")}
-    trainer = Trainer(model, AnalyticKL(), data, optimizers, batch_size=models.B)
+    trainer = trainer_of(model, AnalyticKL(), data, optimizers, batch_size=models.B)
     index = tf.range(models.B)
     for step, temperature in zip([0, 500, 10_000], expected, strict=True):
         step = tf.constant(step, tf.int64)
-        particles = trainer.differentiate(trainer.batch(index, step), trainer.noise(index, step), index, step)[0]
+        particles = differentiate(trainer, index, step)[0]
         np.testing.assert_allclose(particles.posterior.temperature, temperature, rtol=1e-5)
 
 
@@ -287,7 +287,7 @@ def test_a_prior_of_other_variables_is_one_sentence():
     ):
         in_training("bernoulli")[0].against(priors.Categorical(models.L, 3))
     other = dataclasses.replace(KINDS["categorical"], prior=lambda: priors.Categorical(N * K, categories=2))
-    with pytest.raises(ConfigError, match="prior Categorical is of other variables than the posterior"):
+    with pytest.raises(ConfigError, match="prior Categorical has other variables than the posterior"):
         discrete_model(other)
 
 
@@ -315,7 +315,7 @@ def test_in_training_no_elbo_is_logged_of_relaxed_samples(straight_through):
     kind = relaxed_kind("bernoulli", straight_through=straight_through)
     data = Dataset({"x_train": binary_data(40)}, "test data", validation=0.25)
     optimizers = {group: keras.optimizers.SGD() for group in ("generative", "inference")}
-    trainer = Trainer(discrete_model(kind), AnalyticKL(), data, optimizers, batch_size=models.B)
+    trainer = trainer_of(discrete_model(kind), AnalyticKL(), data, optimizers, batch_size=models.B)
     assert {"train/bound", "train/nll"} <= set(trainer.metric_names)
     assert ({"train/elbo", "train/kl"} <= set(trainer.metric_names)) is straight_through
 

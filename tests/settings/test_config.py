@@ -13,10 +13,10 @@ import tensorflow as tf
 
 import vi
 from tests.support.runs import TINY
+from tests.support.training import trainer_of
 from vi.errors import ConfigError
 from vi.runs import build
 from vi.settings import compose, keys
-from vi.training.trainer import Trainer
 
 CONF = compose.conf_directory()
 GROUPS = {path.name: sorted(file.stem for file in path.glob("*.yaml")) for path in CONF.iterdir() if path.is_dir()}
@@ -86,7 +86,7 @@ PAIRS = [*choices("encoder", "decoder"), *choices("posterior", "likelihood")]
 def test_every_component_builds_and_trains(overrides):
     resolved = compose.resolve(*compose.compose([*TINY, *overrides]))
     parts = build.build(resolved)
-    trainer = Trainer(parts.model, parts.estimator, parts.data, parts.optimizers, batch_size=50, jit=False)
+    trainer = trainer_of(parts.model, parts.estimator, parts.data, parts.optimizers, batch_size=50, jit=False)
     before = [v.numpy() for v in parts.model.variables]
     assert trainer.run(2)
     assert any(not np.array_equal(v, b) for v, b in zip(parts.model.variables, before, strict=True))

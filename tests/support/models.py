@@ -10,6 +10,7 @@ from vi import networks, random
 from vi.data import Dataset
 from vi.likelihoods import Gaussian
 from vi.models import LatentVariableModel
+from vi.particles import GROUPS
 from vi.posteriors import DiagonalGaussian
 from vi.priors import StandardNormal
 
@@ -190,3 +191,8 @@ def make_posterior_exact(model):
     values = [gain.T, -gain @ exact.b, np.zeros((D, L)), np.log(np.diag(covariance))]
     for variable, value in zip(model.posterior.trainable_variables, values, strict=True):
         variable.assign(value)
+
+
+def optimizers(rate=0.01):
+    """An Adam optimizer for each parameter group."""
+    return {group: keras.optimizers.Adam(rate) for group in GROUPS}

@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from tests.support import enumeration, models
 from tests.support.extensions import Adversarial, ImplicitPosterior
+from tests.support.training import trainer_of
 from vi.data import Dataset
 from vi.estimators import IWAE, VIMCO, DReG, MonteCarloKL, ReweightedWakeSleep, ScoreFunction, WakeSleep
 from vi.particles import Draws
 from vi.posteriors import DiagonalGaussian
-from vi.training.trainer import Trainer
 
 
 def train(model, estimator, steps=30, data=None, **options):
@@ -20,7 +20,7 @@ def train(model, estimator, steps=30, data=None, **options):
     estimator.build(data.event_shape, models.L)
     rates = {"generative": 0.01, "inference": 0.01, "auxiliary": 0.05}
     optimizers = {group: keras.optimizers.Adam(rate) for group, rate in rates.items()}
-    trainer = Trainer(model, estimator, data, optimizers, batch_size=7, **options)
+    trainer = trainer_of(model, estimator, data, optimizers, batch_size=7, **options)
     before = {group: models.flatten(v) for group, v in trainer.variables.items()}
     assert trainer.run(steps)
     return trainer, {g: np.abs(models.flatten(v) - before[g]).max() for g, v in trainer.variables.items()}
@@ -62,7 +62,9 @@ def test_each_trains_through_the_unchanged_train_step(name, jit):
 def test_fixed_noise_is_each_datums_own_also_of_dreams_and_discrete_latents():
     """Every epoch with the same noise gives the same particles for a datum, in whatever batch it is."""
     trainer, _ = train(enumeration.make_model(), WakeSleep(3), steps=2, data=binary_data(), noise="fixed", jit=False)
-    one, other = (trainer.noise(tf.constant(index), tf.constant(step)) for index, step in (([5, 2], 0), ([2, 9], 7)))
+    one, other = (
+        trainer.batches.noise(tf.constant(index), tf.constant(step)) for index, step in (([5, 2], 0), ([2, 9], 7))
+    )
     assert one.posterior.shape == (2, 3, enumeration.L)
     assert one.dream.prior.shape == (2, 1, enumeration.L)
     for first, second in ((one.posterior, other.posterior), *zip(one.dream, other.dream, strict=True)):
@@ -89,7 +91,7 @@ def test_a_discriminator_learns_the_log_ratio_of_posterior_and_prior():
         "inference": keras.optimizers.SGD(1e-12),
         "auxiliary": keras.optimizers.Adam(0.01),
     }
-    trainer = Trainer(model, estimator, data, optimizers, batch_size=20)
+    trainer = trainer_of(model, estimator, data, optimizers, batch_size=20)
     trainer.run(2000)
     bounds = models.sampled_bounds(model, estimator, models.data(1), 200)
     exact = models.exact_elbos(model, models.data(1))
@@ -160,7 +162,7 @@ def test_diagonal_gaussian_trains_to_the_closed_form_optimum():
     data = models.dataset()
     rate = keras.optimizers.schedules.PolynomialDecay(0.05, 1500, 0.0)
     optimizers = {"generative": keras.optimizers.SGD(1e-12), "inference": keras.optimizers.Adam(rate)}
-    Trainer(model, MonteCarloKL(10), data, optimizers, batch_size=30).run(1500)
+    trainer_of(model, MonteCarloKL(10), data, optimizers, batch_size=30).run(1500)
     x = data.train.x
     gap = [models.oracle(model).log_marginal(each) for each in x] - models.exact_elbos(model, x)
     assert 0 <= gap.mean() < 0.01

@@ -9,22 +9,23 @@ import tensorflow as tf
 
 from tests.support import models
 from tests.support.extensions import Adversarial
-from tests.support.training import make_trainer, weights
+from tests.support.training import differentiate, make_trainer, weights
 from vi.data import Dataset
 from vi.errors import ConfigError, RunError
 from vi.estimators import IWAE, AnalyticKL, Estimator, MonteCarloKL
 from vi.particles import Losses
-from vi.training.trainer import take_gradients
+from vi.training.step import take_gradients
 
 
 def indices_of(trainer, steps):
     """The batches of the steps, [steps, B], by running the loop with a train step that only looks."""
     seen = []
 
-    def look(index, step):
-        tf.py_function(lambda i: seen.append(i.numpy()), [index], [])
+    def look(batch, noise, step):
+        tf.py_function(lambda i: seen.append(i.numpy()), [batch.index], [])
         return {name: tf.constant(0.0) for name in trainer.metric_names}
 
+    look.require_all = lambda: None
     trainer.train_step = look
     for count in steps:
         trainer.run(count)
@@ -40,7 +41,7 @@ def test_batches_follow_an_endless_sequence_of_permutations(batch_size):
     orders = sequence[: epochs * 30].reshape(epochs, 30)
     np.testing.assert_array_equal(np.sort(orders, axis=1), np.tile(np.arange(30), [epochs, 1]))
     assert len({tuple(order) for order in orders}) == epochs
-    np.testing.assert_array_equal([trainer.index(step) for step in range(60)], batches)
+    np.testing.assert_array_equal([trainer.batches.index(step) for step in range(60)], batches)
 
 
 def test_a_batch_larger_than_the_data_is_refused():
@@ -101,10 +102,10 @@ def test_one_step_of_sgd_follows_the_gradient_of_the_mean_loss():
     trainer = make_trainer(AnalyticKL(4), optimizer=lambda: keras.optimizers.SGD(0.1), batch_size=30)
     before = weights(trainer)
     index = tf.range(30)
-    noise = trainer.noise(index, tf.constant(0, tf.int64))
-    x = tf.constant(trainer.data.train.x)
+    noise = trainer.batches.noise(index, tf.constant(0, tf.int64))
+    x = tf.constant(trainer.batches.data.train.x)
     with tf.GradientTape() as tape:
-        shuffled = trainer.model.particles(tf.gather(x, trainer._permutation(0)), noise)
+        shuffled = trainer.model.particles(tf.gather(x, trainer.batches.index(0)), noise)
         loss = tf.reduce_mean(trainer.estimator.losses(shuffled, 0).generative)
     flat = [v.value for group in trainer.variables.values() for v in group]
     expected = before - 0.1 * models.flatten(tape.gradient(loss, flat))
@@ -196,9 +197,7 @@ def test_weights_of_the_kl_of_each_datum_multiply_beta_and_follow_the_data():
     np.testing.assert_array_equal(data.train.kl_weight, kl_weight[data.train.index])
     trainer = make_trainer(AnalyticKL(2), data=data, beta=3.0)
     index = tf.constant([5, 0, 17])
-    particles, objectives, _ = trainer.differentiate(
-        trainer.batch(index, 0), trainer.noise(index, 0), index, tf.constant(0)
-    )
+    particles, objectives, _ = differentiate(trainer, index, 0)
     expected = 3 * data.train.kl_weight[index.numpy()] * particles.posterior.kl(particles.prior).numpy()
     distortion = -tf.reduce_mean(particles.log_likelihood, 1).numpy()
     np.testing.assert_allclose(objectives.losses.inference, distortion + expected, rtol=1e-5)
@@ -208,10 +207,10 @@ def test_weights_of_the_kl_of_each_datum_multiply_beta_and_follow_the_data():
 def test_fixed_noise_belongs_to_the_datum_and_fresh_noise_to_the_step():
     fixed, fresh = (make_trainer(noise=noise) for noise in ("fixed", "fresh"))
     index, again = tf.constant([3, 5, 11]), tf.constant([11, 3, 0])
-    first, second = (fixed.noise(i, s).posterior for i, s in ((index, 0), (again, 9)))
+    first, second = (fixed.batches.noise(i, s).posterior for i, s in ((index, 0), (again, 9)))
     np.testing.assert_array_equal(first.numpy()[[2, 0]], second.numpy()[[0, 1]])
     assert first.shape == (3, 3, models.L)
-    assert not np.array_equal(fresh.noise(index, 0).posterior, fresh.noise(index, 1).posterior)
+    assert not np.array_equal(*(fresh.batches.noise(index, step).posterior for step in (0, 1)))
     fixed.run(10)
 
 
@@ -303,7 +302,7 @@ def test_losses_and_variables_of_other_kinds_are_refused():
     class Plain(IWAE):
         auxiliary_variables = (tf.Variable(0.0),)
 
-    with pytest.raises(ConfigError, match=r"estimator=Pair: losses must return a vi\.types\.Losses"):
+    with pytest.raises(ConfigError, match=r"estimator=Pair: losses must return a vi\.particles\.Losses"):
         make_trainer(Pair(2))
     with pytest.raises(ConfigError, match="estimator=Plain: auxiliary_variables must be Keras variables"):
         make_trainer(Plain(2))

@@ -18,6 +18,7 @@ import tensorflow as tf
 from vi import random
 from vi.errors import ConfigError, SettingError
 from vi.kinds import Fraction, Positive, Seed
+from vi.particles import Batch
 
 log = logging.getLogger(__name__)
 
@@ -149,14 +150,19 @@ class Dataset:
         """The mean of the training data as the model sees them, `[*event]`."""
         return self.train.x.mean(axis=0, dtype=np.float64) / self.scale
 
-    def batch(self, split: Split, index: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """The data `index` `[B]` of a split as the model sees them, `[B, *event]`, scaled and binarized.
+    def batch(self, split: Split, index: tf.Tensor, seed: tf.Tensor) -> Batch:
+        """The data `index` `[B]` of a split as the model sees them, scaled and binarized, with their weights.
 
-        Runs inside the compiled graph; `seed` is used by dynamic binarization only.
+        Runs inside the compiled graph. Only dynamic binarization uses `seed`.
         """
         dtype = keras.config.floatx()
         x = tf.cast(tf.gather(split.resident, index), dtype) / self.scale
-        return random.bernoulli(x, seed, dtype) if self.binarization == "dynamic" else x
+        x = random.bernoulli(x, seed, dtype) if self.binarization == "dynamic" else x
+
+        def of_data(weight: np.ndarray | None) -> tf.Tensor | None:
+            return None if weight is None else tf.cast(tf.gather(weight, index), dtype)
+
+        return Batch(x, {}, index, len(split), of_data(split.weight), of_data(split.kl_weight))
 
     def require_unit_interval(self, reason: str, splits: Sequence[str] = ("train", "validation")) -> None:
         """Raises ConfigError, with `reason`, unless all scaled data of these splits lie in [0, 1]."""

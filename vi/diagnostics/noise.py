@@ -13,9 +13,9 @@ from vi import random
 from vi.diagnostics.memory import peak_bytes
 from vi.diagnostics.moments import BLOCKS, Sums
 from vi.estimators.base import Estimator
-from vi.models.latent import LatentVariableModel
+from vi.models.base import Model
 from vi.particles import Losses, Noise, Particles
-from vi.training.trainer import take_gradients
+from vi.training.step import take_gradients
 
 OUT_OF_MEMORY = "out of memory; fewer data or samples need less."
 Tensors = dict[str, list[tf.Tensor]]
@@ -39,7 +39,7 @@ class GradientNoise:
 
     def __init__(
         self,
-        model: LatentVariableModel,
+        model: Model,
         estimator: Estimator,
         x: tf.Tensor,
         seed: int = 0,
@@ -62,12 +62,14 @@ class GradientNoise:
     def gradients(self, repeat: tf.Tensor, step: tf.Tensor, kl_weight: tf.Tensor) -> Tensors:
         """The gradients of each group, a tensor for each variable, for the noise of one repeat."""
         with tf.GradientTape(persistent=True) as tape:
-            losses = self._of(self.model.particles(self.x, self.noise(repeat), kl_weight, step), step)
+            particles = self.model.particles(self.x, self.noise(repeat), kl_weight, step)
+            losses = self._of(particles, step)
             means = {"generative": tf.reduce_mean(losses.generative)}
             if losses.inference is not None:
                 same = losses.generative is losses.inference
                 means["inference"] = means["generative"] if same else tf.reduce_mean(losses.inference)
-        taken = take_gradients(tape, {g: mean for g, mean in means.items() if g in self.variables}, self.variables)
+        means = {group: mean for group, mean in means.items() if group in self.variables}
+        taken = take_gradients(tape, means, self.variables, particles.aliases)
         return {group: [tf.convert_to_tensor(g) for g in parts] for group, parts in taken.items()}
 
     def measure(

@@ -14,14 +14,14 @@ from vi.diagnostics.moments import Sums
 from vi.diagnostics.noise import OUT_OF_MEMORY, GradientNoise
 from vi.errors import ConfigError, RunError
 from vi.estimators.base import Estimator
-from vi.models.latent import LatentVariableModel
+from vi.models.base import Model
 
 log = logging.getLogger(__name__)
 UNKNOWN_BIAS = {"bias_squared": math.nan, "bias_squared_error": math.nan}
 
 
 def diagnose(
-    model: LatentVariableModel,
+    model: Model,
     x: tf.Tensor,
     estimators: Mapping[str, Callable[[int], Estimator]],
     samples: Sequence[int] = (1, 5, 25, 100),
@@ -79,7 +79,7 @@ def diagnose(
         progress(f"{name}, {s} sample{'s' if s > 1 else ''}", number / len(pairs))
         try:
             estimator = estimators[name](s)
-            estimator.build(tuple(x.shape[1:]), model.prior.latent_dim)
+            estimator.build(tuple(x.shape[1:]), model.latent_dim)
             noise = GradientNoise(model, estimator, x, seed, jit)
             found, seconds = noise.measure(repeats, step, kl_weight, poll)
             cost = {"seconds": seconds, "memory": noise.memory(step, kl_weight)}

@@ -1,4 +1,4 @@
-"""Estimators of the ELBO: `base` is their contract, and every other module holds a family of them."""
+"""Estimators of the ELBO: `base` holds their contract, every other module a family of them."""
 
 from vi.estimators.base import Estimator
 from vi.estimators.divergences import ChiUpperBound, FDivergence, Renyi

@@ -1,4 +1,4 @@
-"""Bounds from other divergences than KL(q ‖ p): Rényi's, the χ upper bound, and the f-divergences of Csiszár."""
+"""Bounds from divergences other than KL(q ‖ p): Rényi's, the χ upper bound, and Csiszár's f-divergences."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ import tensorflow_probability as tfp
 from vi.errors import SettingError
 from vi.estimators.base import Estimator
 from vi.kinds import Positive, Range, Text
-from vi.ops import log_mean_exp
 from vi.particles import Losses, Particles
 
 
 class Renyi(Estimator):
     """The variational Rényi bound (Li & Turner, 2016): 1/(1 − α) log (1/S) Σ w^(1 − α).
 
-    It falls in α: α = 0 is `IWAE`, α → 1 the ELBO, and "max" the limit α → −∞, the largest log weight. At finite S the
-    estimate is biased towards the ELBO. For α ≥ 0 its expectation is below log p(x). For α < 0 and "max" the exact
-    bound is above log p(x) and its estimate, of S samples, on either side; φ ascends it all the same, as in the paper.
-    For S > 1 + 1/|α| the true posterior is then no maximum but, nearby, a minimum: there the estimate varies by
-    ((1 − α)(1 − 1/S) − 1) Var(log w) / 2 to second order.
+    The exact bound falls in α: α = 0 is `IWAE`, α → 1 the ELBO, and "max" is the limit α → −∞, the largest log weight.
+    With S samples the estimate is biased towards the ELBO. For α ≥ 0 its expectation is below log p(x). For α < 0 and
+    "max" the exact bound is above log p(x), and its estimate lies on either side; φ ascends it all the same, as in the
+    paper. For S > 1 + 1/|α| the true posterior is then a local minimum of the estimate, not a maximum: near it the
+    estimate varies by ((1 − α)(1 − 1/S) − 1) Var(log w) / 2 to second order.
 
     Args:
-        alpha: α, a number at least 0.001 away from 1, or "max".
-        samples: S.
+        alpha: α, a number at least 0.001 away from 1, or max.
+        samples: S, the samples of the posterior for each datum.
 
     Raises:
-        ConfigError: α is 1, or so near that its power loses what float32 holds.
+        ConfigError: α is within 0.001 of 1, where float32 loses the power.
     """
 
     def __init__(self, alpha: float | Literal["max"] = 0.5, samples: Annotated[int, Positive] = 5):
@@ -44,30 +43,31 @@ class Renyi(Estimator):
         """The Rényi bound for each datum, `[B]`, in nats."""
         if self.alpha == "max":
             return tf.reduce_max(particles.log_weight, axis=1)
-        return log_mean_exp((1 - self.alpha) * particles.log_weight, axis=1) / (1 - self.alpha)
+        return particles.log_mean_exp((1 - self.alpha) * particles.log_weight) / (1 - self.alpha)
 
 
 class ChiUpperBound(Estimator):
     """The χ upper bound CUBO_n = 1/n log E_q w^n (Dieng et al., 2017), which φ descends.
 
-    As S → ∞ it is above log p(x). With S samples its log is biased downwards and bounds nothing; exp(n · CUBO_n) alone
-    is unbiased. The log of S samples must not be descended along the path of z: where log w varies by more than a few
-    nats it is about its largest value, which falls as q moves away from the posterior. So in log form φ follows the
-    gradient of CUBO_n itself, −(n − 1)/n E w^n ∇ log q / E w^n, with both expectations from the S samples: a score,
-    biased of the order 1/S, for any posterior with a density. θ, for which an upper bound is no objective, ascends
-    the importance-weighted bound of the same samples. β weighs log p(z) − log q(z|x) in w; where it is below 1/n, as at
-    the start of a warm-up, the tempered bound falls as q moves away from the posterior.
+    As S → ∞ it is above log p(x). With S samples its log is biased downwards and bounds nothing; only exp(n · CUBO_n)
+    is unbiased. The log of S samples must not be descended along the path of z. Where log w varies by more than a few
+    nats, that log is about the largest log w, which falls as q moves away from the posterior. So in log form φ follows
+    the gradient of CUBO_n itself, −(n − 1)/n E w^n ∇ log q / E w^n, with both expectations from the S samples. This is
+    a score with a bias of order 1/S, for any posterior with a density. An upper bound is no objective for θ, so θ
+    ascends the importance-weighted bound of the same samples. β weighs log p(z) − log q(z|x) in w. Where β is below
+    1/n, such as at the start of a warm-up, the tempered bound falls as q moves away from the posterior.
 
     Args:
         order: n, above 1.
-        samples: S, at least 2 for the log form: of one sample the score has mean zero.
-        form: what φ follows: "log", as above; or "exponential", the gradient of exp(n (CUBO_n − c)) / n along the path
-            of z, without bias, of a variance that is large unless q is near the posterior.
-        offset: c, in nats, a constant of the run for the exponential form: about the log weights that are met, for
+        samples: S, the samples of the posterior for each datum; at least 2 for the log form, since with one sample the
+            score has mean zero.
+        form: what φ follows. log is the gradient above; exponential is the gradient of exp(n (CUBO_n − c)) / n along
+            the path of z, without bias, but with a large variance unless q is near the posterior.
+        offset: c, in nats, a constant of the run for the exponential form. It must be near the log weights, since
             float32 holds exp(n (log w − c)) only for |log w − c| < 87 / n.
 
     Raises:
-        ConfigError: an offset or one sample for the log form, or no offset for the exponential one.
+        ConfigError: an offset or one sample for the log form, or no offset for the exponential form.
     """
 
     kind = "estimate"
@@ -92,17 +92,17 @@ class ChiUpperBound(Estimator):
 
     def bound(self, particles: Particles) -> tf.Tensor:
         """1/n log (1/S) Σ w^n for each datum, `[B]`, in nats."""
-        return log_mean_exp(self.order * particles.log_weight, axis=1) / self.order
+        return particles.log_mean_exp(self.order * particles.log_weight) / self.order
 
     def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """The negative importance-weighted bound for θ; for φ exp(n (CUBO_n − c)) / n or none; `[B]`, weighted by β."""
+        """For θ the negative importance-weighted bound; for φ exp(n (CUBO_n − c)) / n, or None in log form; `[B]`."""
         tempered, inference = particles.tempered(), None
         if self.form == "exponential":
             inference = tf.exp(self.order * (self.bound(tempered) - self.offset)) / self.order
-        return Losses(generative=-log_mean_exp(tempered.log_weight, axis=1), inference=inference)
+        return Losses(generative=-tempered.iw_bound(), inference=inference)
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """The objective; in log form, for φ a surrogate of the score above, by −(β − 1/n) with β; `[B]`."""
+        """The objective; in log form φ has a surrogate for the score above, with the factor −(β − 1/n), `[B]`."""
         if self.form == "exponential":
             return super().losses(particles, step)
         weight = tf.stop_gradient(tf.nn.softmax(self.order * particles.tempered().log_weight, axis=1))
@@ -113,16 +113,16 @@ class ChiUpperBound(Estimator):
 class FDivergence(Estimator):
     """The f-divergence of p(x, z) from q(z|x), E_q f(w), with the functions of Csiszár in `tfp.vi` (Amari, 1985).
 
-    φ descends the mean of f over S samples, along the path of z. "kl_reverse" gives the negative ELBO, "kl_forward" the
-    inclusive KL, up to constants and the unknown factor p(x) in w. θ, for which an f-divergence is no objective in
-    general, ascends the importance-weighted bound of the same samples.
+    φ descends the mean of f over S samples, along the path of z. kl_reverse gives the negative ELBO, kl_forward the
+    inclusive KL, up to constants and the unknown factor p(x) in w. An f-divergence is in general no objective for θ, so
+    θ ascends the importance-weighted bound of the same samples.
 
     Args:
-        function: a function f of log u in `tfp.vi`, by name, such as "squared_hellinger" or "amari_alpha".
-        samples: S.
-        offset: c, in nats, a constant of the run: f is of w e^(−c), which float32 holds, and which teaches φ, only
-            where c is about the log weights that are met. "kl_reverse" alone needs none.
-        parameters: what else the function takes, such as `alpha` of "amari_alpha" or `t` of "t_power".
+        function: the name of a function f of log u in `tfp.vi`, such as squared_hellinger or amari_alpha.
+        samples: S, the samples of the posterior for each datum.
+        offset: c, in nats, a constant of the run. f is evaluated at w e^(−c), which float32 holds only if c is near the
+            log weights. Only kl_reverse needs none.
+        parameters: further arguments of the function, such as `alpha` of amari_alpha or `t` of t_power.
 
     Raises:
         ConfigError: there is no such function, it takes other parameters, or it needs an offset.
@@ -150,12 +150,12 @@ class FDivergence(Estimator):
 
     def bound(self, particles: Particles) -> tf.Tensor:
         """−(1/S) Σ f(w e^(−c)) for each datum, `[B]`."""
-        return -tf.reduce_mean(self.function(particles.log_weight - self.offset, **self.parameters), axis=1)
+        return -particles.mean(self.function(particles.log_weight - self.offset, **self.parameters))
 
     def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """The negative importance-weighted bound for θ, the divergence for φ, `[B]`, weighted by β."""
+        """For θ the negative importance-weighted bound, for φ the divergence, `[B]`, both weighted by β."""
         tempered = particles.tempered()
-        return Losses(generative=-log_mean_exp(tempered.log_weight, axis=1), inference=-self.bound(tempered))
+        return Losses(generative=-tempered.iw_bound(), inference=-self.bound(tempered))
 
 
 def csiszar_functions() -> list[str]:
@@ -167,7 +167,7 @@ def csiszar_functions() -> list[str]:
 
 
 _OFFSET = (
-    "to about the log weights in nats that are met, such as the validation/iw_bound of another run; far from it "
-    "float32 holds no gradient."
+    "to about the log weights in nats, such as the validation/iw_bound of another run; far from them float32 holds no "
+    "gradient."
 )
-_OF_F = ("dual_csiszar_function", "symmetrized_csiszar_function")  # which take another function
+_OF_F = ("dual_csiszar_function", "symmetrized_csiszar_function")  # these take another function

@@ -1,4 +1,4 @@
-"""The evidence lower bound, E log p(x|z) − KL(q(z|x) ‖ p(z)), with the divergence as one swappable piece."""
+"""The evidence lower bound, E log p(x|z) − KL(q(z|x) ‖ p(z)), with the KL as one swappable piece."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ from vi.particles import Draws, Losses, Particles
 
 
 class ELBO(Estimator):
-    """Base of the estimators that differ in how they find KL(q(z|x) ‖ p(z)).
+    """Base of the estimators that differ in how they compute KL(q(z|x) ‖ p(z)).
 
-    The expected log-likelihood is the mean over S samples of log p(x|z), never log p(x|z) of a mean
-    reconstruction (Kingma & Welling, 2014, eq. 7). The loss is −E log p(x|z) + β KL (Higgins et al., 2017,
-    eq. 4), in which the KL may be replaced by one of two penalties; `bound` is the ELBO whatever they are. A
-    subclass writes `divergence`, and may replace `divergence_per_dimension` and `draws`.
+    The expected log-likelihood is the mean over S samples of log p(x|z), never log p(x|z) of a mean reconstruction
+    (Kingma & Welling, 2014, eq. 7). The loss is −E log p(x|z) + β KL (Higgins et al., 2017, eq. 4). One of two
+    penalties may replace the KL in the loss; `bound` is the ELBO in every case. A subclass writes `divergence`, and may
+    replace `divergence_per_dimension` and `draws`.
 
     Args:
-        samples: S.
-        free_bits: λ, in nats: the KL of a group of latents, averaged over the batch, is not pushed below it, the
-            penalty being Σ_groups max(λ, KL) (Kingma et al., 2016, appendix C.8).
-        groups: how many groups of consecutive latents there are; 1 is all together, None each by itself.
-        capacity: C, in nats, a number or a Keras schedule of the step: the penalty is |KL − C| (Burgess et al., 2018,
-            eq. 8, whose γ is β here). With a Monte Carlo KL, the mean of the absolute value is above that of the KL's.
+        samples: S, the samples of the posterior for each datum.
+        free_bits: λ, in nats. The KL of each group of latents, averaged over the batch, is not pushed below λ: the
+            penalty is Σ_groups max(λ, KL) (Kingma et al., 2016, appendix C.8).
+        groups: the number of groups of consecutive latents; null makes each latent a group, 1 all latents together.
+        capacity: C, in nats, a number or a Keras schedule of the step. The penalty is |KL − C| (Burgess et al., 2018,
+            eq. 8; their γ is β here). With a Monte Carlo KL the mean of |KL − C| exceeds |mean KL − C|.
 
     Raises:
-        ConfigError: both penalties, or groups without free bits.
+        ConfigError: both penalties are set, or groups without free bits.
     """
+
+    linear = True
+    enumerable = True
 
     def __init__(
         self,
@@ -52,26 +55,26 @@ class ELBO(Estimator):
         """An unbiased estimate of KL(q(z|x) ‖ p(z)) for each datum, `[B]`, in nats."""
 
     def divergence_per_dimension(self, particles: Particles) -> tf.Tensor:
-        """The same for each latent, `[B, L]`, for free bits; raises ConfigError where it does not split."""
+        """The same for each latent, `[B, L]`, for free bits; raises ConfigError where the KL does not split."""
         raise ConfigError(f"{type(self).__name__} has no KL of each latent; set groups=1.")
 
     def bound(self, particles: Particles) -> tf.Tensor:
         """The ELBO for each datum, `[B]`, in nats."""
-        return tf.reduce_mean(particles.log_likelihood, axis=1) - self.divergence(particles)
+        return particles.mean(particles.log_likelihood) - self.divergence(particles)
 
     def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """−E log p(x|z) + β KL, or β times the penalty in place of the KL, for θ and for φ, `[B]`, in nats."""
-        loss = particles.kl_weight * self._penalty(particles, step) - tf.reduce_mean(particles.log_likelihood, axis=1)
+        """−E log p(x|z) + β KL, with the penalty in place of the KL if one is set, for θ and for φ, `[B]`, in nats."""
+        loss = particles.kl_weight * self._penalty(particles, step) - particles.mean(particles.log_likelihood)
         return Losses(generative=loss, inference=loss)
 
     def _penalty(self, particles: Particles, step: tf.Tensor) -> tf.Tensor:
         if self.capacity is not None:
             capacity = self.capacity(step) if callable(self.capacity) else self.capacity
-            return tf.abs(self.divergence(particles) - tf.cast(capacity, particles.log_prior.dtype))
+            return tf.abs(self.divergence(particles) - tf.cast(capacity, particles.log_likelihood.dtype))
         if self.free_bits:
             divergence = self._divergence_per_group(particles)  # [B, groups]
             over = tf.reduce_mean(divergence, axis=0) > self.free_bits
-            return tf.reduce_sum(tf.where(over, divergence, self.free_bits), axis=1)  # of mean Σ max(λ, mean KL)
+            return tf.reduce_sum(tf.where(over, divergence, self.free_bits), axis=1)  # its mean is Σ max(λ, mean KL)
         return self.divergence(particles)
 
     def _divergence_per_group(self, particles: Particles) -> tf.Tensor:
@@ -90,12 +93,12 @@ class ELBO(Estimator):
 class AnalyticKL(ELBO):
     """The ELBO with the KL term in closed form (Kingma & Welling, 2014, eq. 7 and appendix B).
 
-    The posterior and the prior must have a closed form, or `ConfigError` says which pair has none.
+    If the KL of this posterior to this prior has no closed form, a `ConfigError` names the pair.
     """
 
     def divergence(self, particles: Particles) -> tf.Tensor:
         """KL(q(z|x) ‖ p(z)) exactly, `[B]`, in nats."""
-        return particles.posterior.kl(particles.prior)
+        return particles.kl()
 
     def divergence_per_dimension(self, particles: Particles) -> tf.Tensor:
         """The KL of each latent exactly, `[B, L]`, in nats."""
@@ -105,11 +108,11 @@ class AnalyticKL(ELBO):
 class MonteCarloKL(ELBO):
     """The ELBO with the KL term as a sample mean of log q(z|x) − log p(z) (Kingma & Welling, 2014, eq. 6).
 
-    Needs no closed form, only densities.
+    It needs the densities of q(z|x) and p(z), but no closed form.
 
     Args:
         samples: S, the samples for the expected log-likelihood.
-        divergence_samples: further samples for the KL term alone; 0 uses the S samples for it too.
+        divergence_samples: further samples for the KL term alone; 0 uses the S samples for the KL too.
         penalty: `free_bits`, `groups` and `capacity`, as of `ELBO`.
     """
 
@@ -124,22 +127,16 @@ class MonteCarloKL(ELBO):
 
     @property
     def draws(self) -> Draws:
-        """S samples, and those for the KL term alone."""
+        """S samples, and further ones for the KL term alone."""
         return Draws(posterior=self.samples, divergence=self.divergence_samples)
 
     def divergence(self, particles: Particles) -> tf.Tensor:
         """The mean of log q(z|x) − log p(z) over samples, `[B]`, in nats."""
-        if particles.log_posterior is None:
-            raise ConfigError(
-                f"MonteCarloKL needs the density of q(z|x), but the posterior {particles.posterior.name} is implicit; "
-                "use an estimator that needs none, such as an adversarial one."
-            )
+        log_ratio = particles.log_ratio  # [B, S]
         if particles.noise.divergence is None:
-            log_ratio = particles.log_posterior - particles.log_prior  # [B, S]
-        else:
-            z, log_posterior = particles.posterior.sample(particles.noise.divergence)
-            log_ratio = log_posterior - particles.prior.log_prob(z)  # [B, divergence_samples]
-        return tf.reduce_mean(log_ratio, axis=1)
+            return particles.mean(log_ratio)
+        z, log_posterior = particles.posterior.sample(particles.noise.divergence)
+        return tf.reduce_mean(log_posterior - particles.prior.log_prob(z), axis=1)  # over [B, divergence_samples]
 
     def divergence_per_dimension(self, particles: Particles) -> tf.Tensor:
         """The mean over samples of log q(z_l|x) − log p(z_l) of each latent, `[B, L]`, in nats."""
@@ -150,13 +147,15 @@ class MonteCarloKL(ELBO):
 
 
 class Reconstruction(Estimator):
-    """E log p(x|z) alone, without a divergence: for autoencoders, whose code has no density.
+    """E log p(x|z) alone, without a KL: for autoencoders, whose code has no density.
 
-    It bounds nothing, but with a Gaussian of fixed scale is the squared error up to constants.
+    It bounds nothing. With a Gaussian likelihood of fixed scale it is the squared error, up to constants.
     """
 
     kind = "estimate"
+    linear = True
+    enumerable = True
 
     def bound(self, particles: Particles) -> tf.Tensor:
         """The mean over samples of log p(x|z), `[B]`, in nats."""
-        return tf.reduce_mean(particles.log_likelihood, axis=1)
+        return particles.mean(particles.log_likelihood)

@@ -15,11 +15,11 @@ from vi.particles import Draws, Losses, Particles
 class IWAE(Estimator):
     """The importance-weighted bound (Burda et al., 2015, eq. 8): log-mean-exp of the log weights.
 
-    E ELBO ≤ E IWAE_S ≤ E IWAE_{S+1} ≤ log p(x), equal to the ELBO at S = 1. The signal-to-noise ratio of its
-    gradient by φ falls as S^(−1/2) (Rainforth et al., 2018); `DReG` follows the same gradient and does not.
+    E ELBO ≤ E IWAE_S ≤ E IWAE_{S+1} ≤ log p(x), and IWAE_1 is the ELBO. The signal-to-noise ratio of its gradient by φ
+    falls as S^(−1/2) (Rainforth et al., 2018). `DReG` estimates the same gradient without this fall.
 
     Args:
-        samples: S.
+        samples: S, the samples of the posterior for each datum.
     """
 
     def __init__(self, samples: Annotated[int, Positive] = 5):
@@ -27,19 +27,22 @@ class IWAE(Estimator):
 
     def bound(self, particles: Particles) -> tf.Tensor:
         """log (1/S) Σ w_s for each datum, `[B]`, in nats."""
-        return log_mean_exp(particles.log_weight, axis=1)
+        return particles.iw_bound()
 
 
 class DReG(IWAE):
     """The importance-weighted bound with its doubly reparameterized gradient (Tucker et al., 2018, eq. 8).
 
-    θ follows Σ w̃ ∇ log w, which is the gradient of `IWAE`; φ follows Σ w̃² ∇ log w along the path of z alone, with
-    log q at stopped φ: the same gradient in expectation, at β = 1 without variance where q is the true posterior. With
-    β ≠ 1 the weights for φ are (1 − β) w̃ + β w̃², by the same derivation.
+    θ follows Σ w̃ ∇ log w, the gradient of `IWAE`. φ follows Σ w̃² ∇ log w along the path of z alone, with log q at
+    stopped φ. In expectation this is the gradient of `IWAE`. At β = 1 it has no variance where q is the true posterior.
+    At β ≠ 1 the weights for φ are (1 − β) w̃ + β w̃², by the same derivation.
+
+    Args:
+        samples: S, the samples of the posterior for each datum.
     """
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """Surrogates whose gradients by θ and by φ are those above, `[B]`."""
+        """Surrogates with the gradients above by θ and by φ, `[B]`."""
         log_weight = particles.stopped().tempered().log_weight
         weight = tf.stop_gradient(tf.nn.softmax(log_weight, axis=1))
         for_phi = (1 - particles.beta) * weight + particles.beta * weight**2
@@ -53,8 +56,8 @@ class MIWAE(Estimator):
     """The mean of M importance-weighted bounds of S samples each (Rainforth et al., 2018).
 
     Args:
-        samples: S, within each bound.
-        outer: M, the bounds that are averaged: M · S samples of the posterior are drawn for each datum.
+        samples: S, the samples within each bound.
+        outer: M, the number of bounds that are averaged; M · S samples are drawn for each datum.
     """
 
     exchangeable = False
@@ -76,20 +79,20 @@ class MIWAE(Estimator):
 
 
 class PIWAE(MIWAE):
-    """θ ascends the bound of all M · S samples, φ that of `MIWAE` (Rainforth et al., 2018).
+    """θ ascends the bound of all M · S samples, φ the bound of `MIWAE` (Rainforth et al., 2018).
 
-    `bound` is θ's, the tighter one.
+    `bound` is the bound of θ, the tighter one.
 
     Args:
-        samples: S, within each bound for φ.
-        outer: M, the bounds for φ that are averaged.
+        samples: S, the samples within each bound for φ.
+        outer: M, the number of bounds for φ that are averaged.
     """
 
     exchangeable = True
 
     def bound(self, particles: Particles) -> tf.Tensor:
         """log (1/MS) Σ w_ms for each datum, `[B]`, in nats."""
-        return log_mean_exp(particles.log_weight, axis=1)
+        return particles.iw_bound()
 
     def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
         """The two negative bounds, weighted by β, `[B]`."""
@@ -100,25 +103,24 @@ class PIWAE(MIWAE):
 class StickingTheLanding(Estimator):
     """The ELBO with the path-derivative gradient (Roeder et al., 2017): log q(z|x) at stopped φ.
 
-    The score that is left out has mean zero, so the gradient is that of the ELBO for every S, at β = 1 without variance
-    where q is the true posterior.
+    It leaves out the score, which has mean zero, so the gradient of the ELBO stays unbiased for every S. At β = 1 it
+    has no variance where q is the true posterior.
 
     Args:
-        samples: S.
-        importance_weighted: take the log of the mean of the S weights instead of the mean of their logs. For φ and
-            S > 1 this gradient is **biased**: in the mean of weights the score does not vanish (Tucker et al., 2018);
-            `DReG` is the cure.
+        samples: S, the samples of the posterior for each datum.
+        importance_weighted: true takes the log of the mean weight instead of the mean log weight. For φ and S > 1 this
+            gradient is **biased**, since the score does not vanish in the mean weight (Tucker et al., 2018); use `DReG`
+            instead.
     """
 
     def __init__(self, samples: Annotated[int, Positive] = 1, importance_weighted: bool = False):
         super().__init__(samples)
         self.importance_weighted = importance_weighted
+        self.linear = self.enumerable = not importance_weighted
 
     def bound(self, particles: Particles) -> tf.Tensor:
-        """The mean of the log weights, or the log of their mean, for each datum, `[B]`, in nats."""
-        if self.importance_weighted:
-            return log_mean_exp(particles.log_weight, axis=1)
-        return tf.reduce_mean(particles.log_weight, axis=1)
+        """The mean log weight, or the log of the mean weight, for each datum, `[B]`, in nats."""
+        return particles.iw_bound() if self.importance_weighted else particles.elbo()
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
         """−`bound` at stopped φ, weighted by β, `[B]`."""

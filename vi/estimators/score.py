@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import keras
 import tensorflow as tf
@@ -19,27 +19,29 @@ from vi.particles import Losses, Particles
 class ScoreFunction(Estimator):
     """The ELBO with the score-function gradient for φ, for any posterior with a density (Mnih & Gregor, 2014).
 
-    φ follows the mean over samples of (signal − baseline) ∇ log q(z|x), the signal being the log weight; θ follows
-    the mean of ∇ log p(x, z). A baseline that does not depend on its own z leaves the gradient unbiased, and lowers
-    its variance:
+    φ follows the mean over samples of (signal − baseline) ∇ log q(z|x), where the signal is the log weight. θ follows
+    the mean of ∇ log p(x, z). A baseline that does not depend on the sample's own z leaves the gradient unbiased, and
+    lowers its variance:
 
     - `leave_one_out`: the mean signal of the other samples of the same datum (Kool et al., 2019, eq. 8);
-    - `moving_average`: of the signals of earlier steps, m ← decay · m + (1 − decay) · mean signal, from m = 0;
+    - `moving_average`: m, the moving average of the signals of earlier steps, m ← decay · m + (1 − decay) · mean
+      signal, from m = 0;
     - `learned`: m + C_ψ(x), where a network of tanh layers fits signal − m by squared error (Mnih & Gregor, 2014,
       section 2.3.1; without their division by a running standard deviation, which rescales the gradient);
-    - `none`.
+    - `none`: no baseline.
 
     Args:
-        samples: S, at least 2 for `leave_one_out`.
-        baseline: one of these.
-        decay: of the moving average.
-        hidden: widths of the network of `learned`.
+        samples: S, the samples of the posterior for each datum; at least 2 for leave_one_out.
+        baseline: the baseline, as above.
+        decay: the decay of the moving average.
+        hidden: the widths of the learned baseline's network.
 
     Raises:
         ConfigError: one sample with `leave_one_out`.
     """
 
     pathwise = False
+    linear = True
 
     def __init__(
         self,
@@ -64,14 +66,14 @@ class ScoreFunction(Estimator):
             self.network = keras.Sequential(layers, name="baseline")
 
     @property
-    def auxiliary_variables(self) -> Sequence[Any]:
+    def auxiliary_variables(self) -> Sequence[keras.Variable]:
         """The moving average, and ψ, the weights of a learned baseline."""
         average = [self.average] if self.baseline in ("moving_average", "learned") else []
         return [*average, *(self.network.trainable_variables if self.baseline == "learned" else [])]
 
     def bound(self, particles: Particles) -> tf.Tensor:
-        """The mean of the log weights, an unbiased estimate of the ELBO, for each datum, `[B]`, in nats."""
-        return tf.reduce_mean(particles.log_weight, axis=1)
+        """The mean log weight, an unbiased estimate of the ELBO, for each datum, `[B]`, in nats."""
+        return particles.elbo()
 
     def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
         """−`bound`, weighted by β, for θ and φ; for ψ the squared error of the learned baseline, in nats²; `[B]`."""
@@ -82,7 +84,7 @@ class ScoreFunction(Estimator):
         return super().objective(particles, step)._replace(auxiliary=error)
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """The objective, but for φ a surrogate whose gradient is the one above, at stopped z, `[B]`."""
+        """The objective; for φ a surrogate with the gradient above, at stopped z, `[B]`."""
         signal = _signal(particles)
         weight = tf.stop_gradient(signal - self._baseline(particles, signal))
         surrogate = -tf.reduce_mean(weight * particles.pathless_log_posterior(), axis=1)
@@ -95,7 +97,7 @@ class ScoreFunction(Estimator):
             self.average.assign(self.decay * self.average + (1 - self.decay) * mean)
 
     def _baseline(self, particles: Particles, signal: tf.Tensor) -> tf.Tensor:
-        """What is taken off the signal `[B, S]`: a tensor that broadcasts against it."""
+        """The baseline, a tensor that broadcasts against the signal `[B, S]`."""
         if self.baseline == "none":
             return tf.zeros([], signal.dtype)
         if self.baseline == "leave_one_out":
@@ -107,13 +109,13 @@ class ScoreFunction(Estimator):
 class VIMCO(IWAE):
     """The importance-weighted bound with a score-function gradient, for any posterior with a density.
 
-    φ follows Σ_s (L̂ − L̂_−s − w̃_s) ∇ log q(z_s|x), θ follows Σ_s w̃_s ∇ log p(x, z_s), as of `IWAE`. L̂ is the
-    bound, and L̂_−s the bound in which the weight of sample s is replaced by the geometric mean of the others, so that
-    each sample has a baseline of its own that does not depend on it (Mnih & Rezende, 2016). With β ≠ 1, L̂ is the
-    tempered bound, and β w̃_s stands for w̃_s, by the same derivation.
+    φ follows Σ_s (L̂ − L̂_−s − w̃_s) ∇ log q(z_s|x). θ follows Σ_s w̃_s ∇ log p(x, z_s), as in `IWAE`. L̂ is the bound.
+    In L̂_−s the geometric mean of the other weights replaces the weight of sample s, so the baseline of a sample does
+    not depend on that sample (Mnih & Rezende, 2016). At β ≠ 1, L̂ is the tempered bound, and β w̃_s replaces w̃_s, by
+    the same derivation.
 
     Args:
-        samples: S, at least 2.
+        samples: S, the samples of the posterior for each datum; at least 2.
 
     Raises:
         ConfigError: one sample.
@@ -128,9 +130,9 @@ class VIMCO(IWAE):
             raise SettingError("samples", samples, f"must be at least 2 for VIMCO, {why}")
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """The objective, but for φ a surrogate whose gradient is the one above, at stopped z, `[B]`."""
+        """The objective; for φ a surrogate with the gradient above, at stopped z, `[B]`."""
         log_weight = _signal(particles)  # [B, S]
-        log_weight -= tf.reduce_max(log_weight, axis=1, keepdims=True)  # so that the differences below are exact
+        log_weight -= tf.reduce_max(log_weight, axis=1, keepdims=True)  # makes the differences below exact
         geometric = tf.reduce_sum(_replaced(log_weight, tf.zeros_like(log_weight)), axis=2) / (self.samples - 1)
         baseline = log_mean_exp(_replaced(log_weight, geometric), axis=2)  # [B, S]
         weight = log_mean_exp(log_weight, axis=1)[:, None] - baseline
@@ -140,14 +142,14 @@ class VIMCO(IWAE):
 
 
 def _signal(particles: Particles) -> tf.Tensor:
-    """The log weights, weighted by β, as constants, `[B, S]`."""
+    """The log weights, weighted by β, without gradients, `[B, S]`."""
     return tf.stop_gradient(particles.tempered().log_weight)
 
 
 def _replaced(values: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
-    """For each sample the values of all, with `own` in place of its own: `[B, S, S]` from `[B, S]` twice.
+    """For each sample the values of all samples, with `own` in place of its own value: `[B, S, S]` from `[B, S]` twice.
 
-    What is not in a sum need not be subtracted from it, which would lose the others beside a large own value.
+    Masks the own term instead of subtracting it, which would cancel catastrophically where it dominates.
     """
     diagonal = tf.eye(values.shape[1], dtype=tf.bool)
     return tf.where(diagonal, own[:, :, None], values[:, None, :])

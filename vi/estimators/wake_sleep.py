@@ -1,4 +1,4 @@
-"""Wake-sleep: θ learns from data with z ~ q(z|x), φ from dreams or weighted samples; no path of z is needed."""
+"""Wake-sleep: θ learns from data with z ~ q(z|x), φ from dreams or from weighted samples, without a path of z."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from vi.particles import Draws, Losses, Particles
 class WakeSleep(Estimator):
     """θ ascends the ELBO on data, φ the mean of log q(z|x) over dreams z ~ p(z), x ~ p(x|z) (Hinton et al., 1995).
 
-    So φ descends E KL(p(z|x) ‖ q(z|x)) over the model's own x, not the ELBO's KL: it follows no bound of log p(x).
-    β weighs θ's objective alone.
+    φ descends E KL(p(z|x) ‖ q(z|x)) over the model's own x, not the KL of the ELBO, and so follows no bound on log
+    p(x). β weighs only the objective of θ.
 
     Args:
-        samples: S, of q(z|x) for each datum, in the wake phase.
-        dreams: for each datum of the batch, in the sleep phase.
+        samples: S, the samples of the posterior for each datum, in the wake phase.
+        dreams: the dreams for each datum of the batch, in the sleep phase.
     """
 
     pathwise = False
@@ -32,32 +32,34 @@ class WakeSleep(Estimator):
 
     @property
     def draws(self) -> Draws:
-        """S samples and the dreams."""
+        """S samples, and the dreams."""
         return Draws(posterior=self.samples, dream=self.dreams)
 
     def bound(self, particles: Particles) -> tf.Tensor:
-        """The mean of the log weights, an unbiased estimate of the ELBO, for each datum, `[B]`, in nats."""
-        return tf.reduce_mean(particles.log_weight, axis=1)
+        """The mean log weight, an unbiased estimate of the ELBO, for each datum, `[B]`, in nats."""
+        return particles.elbo()
 
     def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """For θ −`bound`, weighted by β; for φ the mean of −log q(z|x) over dreams; `[B]`, in nats."""
+        """For θ −`bound`, weighted by β; for φ the mean of −log q(z|x) over dreams, `[B]`, in nats."""
         return Losses(generative=-self.bound(particles.tempered()), inference=_sleep(particles))
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """The objective: neither of the two leads through z to the parameters that it trains."""
+        """The objective: neither loss reaches the parameters that it trains through z."""
         return self.objective(particles, step)
 
 
 class ReweightedWakeSleep(IWAE):
     """θ ascends the importance-weighted bound, φ log q(z|x) under weighted samples (Bornschein & Bengio, 2015).
 
-    In the wake phase φ follows Σ_s w̃_s ∇ log q(z_s|x), which estimates the gradient of −KL(p(z|x) ‖ q(z|x)) at the
-    data, with a bias of order 1/S; in the sleep phase that of `WakeSleep`. β weighs θ's objective alone.
+    In the wake phase φ follows Σ_s w̃_s ∇ log q(z_s|x), an estimate of the gradient of −KL(p(z|x) ‖ q(z|x)) at the
+    data, with a bias of order 1/S. In the sleep phase φ follows the gradient of `WakeSleep`. β weighs only the
+    objective of θ.
 
     Args:
-        samples: S, at least 2 where there is a wake phase: of one sample the weight is 1, and the score has mean zero.
-        inference: what trains φ: the "wake" phase, the "sleep" phase, or the mean of "both".
-        dreams: for each datum of the batch, where there is a sleep phase.
+        samples: S, the samples of the posterior for each datum; at least 2 with a wake phase, since the weight of one
+            sample is 1, and its score has mean zero.
+        inference: the phase that trains φ: wake, sleep, or the mean of both.
+        dreams: the dreams for each datum of the batch, in the sleep phase.
 
     Raises:
         ConfigError: one sample with a wake phase.
@@ -83,18 +85,18 @@ class ReweightedWakeSleep(IWAE):
         return Draws(posterior=self.samples, dream=0 if self.inference == "wake" else self.dreams)
 
     def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """For θ −`bound`, weighted by β, `[B]`, in nats; for φ none."""
+        """For θ −`bound`, weighted by β, `[B]`, in nats; for φ None."""
         return Losses(generative=-self.bound(particles.tempered()), inference=None)
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """θ's objective, and for φ the negative log q(z|x) of its phases; `[B]`, in nats."""
+        """For θ the objective; for φ the mean of −log q(z|x) over its phases, `[B]`, in nats."""
         phases = {"wake": [_wake], "sleep": [_sleep], "both": [_wake, _sleep]}[self.inference]
         inference = sum(phase(particles) for phase in phases) / len(phases)
         return self.objective(particles, step)._replace(inference=inference)
 
 
 def _wake(particles: Particles) -> tf.Tensor:
-    """−Σ w̃ log q(z|x) at weights and z that pass no gradient, `[B]`."""
+    """−Σ w̃ log q(z|x), `[B]`: the weights w̃ and z pass no gradient."""
     weight = tf.stop_gradient(tf.nn.softmax(particles.log_weight, axis=1))
     return -tf.reduce_sum(weight * particles.pathless_log_posterior(), axis=1)
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from vi import random
 from vi.errors import ConfigError
 from vi.evaluation.statistics import Estimates, Statistics
-from vi.particles import Draws, Noise
+from vi.particles import Draws, Noise, Particles
 
 DATA_BLOCK, SAMPLE_BLOCK = 100, 10
 """Noise is drawn in blocks of so many data and so many samples, each with a seed of its own."""
@@ -100,7 +100,7 @@ class Evaluator:
     def _data_block(self, split, block: tf.Tensor) -> tf.Tensor:
         """A block of data, `[DATA_BLOCK, *event]`; the last one is filled up with the last datum."""
         index = tf.minimum(block * DATA_BLOCK + tf.range(DATA_BLOCK), len(split) - 1)
-        return self.data.batch(split, index, random.fold(self._seed(block), "binarization"))
+        return self.data.batch(split, index, random.fold(self._seed(block), "binarization")).x
 
     def _noise(self, block: tf.Tensor, i: tf.Tensor, width: int) -> tf.Tensor:
         """The noise of the posterior for the i-th block of samples of a block of data, `[DATA_BLOCK, width, ...]`."""
@@ -126,6 +126,7 @@ class Evaluator:
         eps = tf.experimental.numpy.swapaxes(eps, 1, 2)  # [down, DATA_BLOCK, across, width, ...]
         eps = tf.reshape(eps, [down * DATA_BLOCK, across * width, *eps.shape[4:]])
         particles = self.model.particles(tf.reshape(x, [down * DATA_BLOCK, *x.shape[2:]]), Noise(posterior=eps))
+        exact_kl = _exact_kl(particles)
         live = first_column * width + tf.range(across * width) < samples
         values = [particles.log_likelihood]
         if particles.log_posterior is not None:
@@ -133,11 +134,25 @@ class Evaluator:
         mean = total(values, live) / tf.reduce_sum(tf.cast(live, x.dtype))
         square = total((values - mean[..., None]) ** 2, live)
         if particles.log_posterior is None:
-            return mean, square, tf.zeros_like(mean[0]), tf.zeros([2, len(x)], x.dtype)
+            return mean, square, tf.zeros_like(mean[0]), tf.zeros([2, len(x)], x.dtype), exact_kl
         log_weight = tf.where(live, particles.log_weight, -math.inf)
         top = tf.maximum(tf.reduce_max(log_weight, 1), mean.dtype.min)  # finite, also if all weights are zero
         scaled = tf.exp(log_weight - top[:, None])
-        return mean, square, top, tf.stack([tf.reduce_sum(scaled, 1), tf.reduce_sum(scaled**2, 1)])
+        return mean, square, top, tf.stack([tf.reduce_sum(scaled, 1), tf.reduce_sum(scaled**2, 1)]), exact_kl
+
+
+def _exact_kl(particles: Particles) -> tf.Tensor:
+    """KL(q(z|x) ‖ p(z)) in closed form, `[B]`, in nats; `[0]` where there is none.
+
+    The KL of several stochastic layers depends on samples, so it is no closed form here.
+    """
+    try:
+        terms = particles.posterior.kl_terms(particles.prior, particles.z)
+    except ConfigError:
+        terms = {}
+    if len(terms) != 1 or next(iter(terms.values())).shape[1] != 1:
+        return tf.zeros([0], particles.z.dtype)
+    return particles.kl()
 
 
 def each(function: Callable[[tf.Tensor], tf.Tensor], count: int) -> tf.Tensor:

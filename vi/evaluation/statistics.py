@@ -23,6 +23,7 @@ class Estimates:
         elbo_variance: the Monte Carlo variance of log_likelihood − kl, which is the mean log weight.
         iw_bound: log of the mean of S importance weights w (Burda et al., 2015, eq. 8).
         effective_sample_size: (Σw)²/Σw², between 1 and S (Kong, 1992).
+        exact_kl: KL(q(z|x) ‖ p(z)) in closed form; None where it has none.
     """
 
     log_likelihood: np.ndarray
@@ -32,6 +33,7 @@ class Estimates:
     elbo_variance: np.ndarray | None = None
     iw_bound: np.ndarray | None = None
     effective_sample_size: np.ndarray | None = None
+    exact_kl: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Statistics:
         square: the sum of squared deviations from this mean, `[K, B]`.
         top: the largest log w, `[B]`; zeros if q is implicit.
         weights: Σ w and Σ w², where each w is divided by the largest, `[2, B]`; zeros if q is implicit.
+        exact_kl: KL(q(z|x) ‖ p(z)) in closed form, `[B]`, the same for all samples; empty where it has none.
     """
 
     count: int
@@ -53,6 +56,7 @@ class Statistics:
     square: np.ndarray
     top: np.ndarray
     weights: np.ndarray
+    exact_kl: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     @np.errstate(all="ignore")
     def merge(self, other: Statistics) -> Statistics:
@@ -65,14 +69,16 @@ class Statistics:
             self.square + other.square + difference**2 * self.count * other.count / count,
             top,
             sum(each.weights * np.exp(power * (each.top - top)) for each in (self, other)),
+            self.exact_kl,
         )
 
     @np.errstate(all="ignore")
     def estimates(self) -> tuple[np.ndarray, ...]:
-        """The fields of `Estimates` in their order, `[B]` each; the first two only if q is implicit."""
+        """The fields of `Estimates` in their order, `[B]` each, as many as there are."""
         variance = self.square / self.count / np.float64(self.count - 1)
         if len(self.mean) == 1:
             return self.mean[0], variance[0]
         total, squares = self.weights
         iw_bound = self.top + np.log(total) - math.log(self.count)
-        return self.mean[0], variance[0], self.mean[1], variance[1], variance[2], iw_bound, total**2 / squares
+        found = (self.mean[0], variance[0], self.mean[1], variance[1], variance[2], iw_bound, total**2 / squares)
+        return (*found, self.exact_kl) if self.exact_kl.size else found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+from collections.abc import Mapping
 from typing import Literal
 
 import keras
@@ -11,45 +12,62 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from vi import random
+from vi.errors import ConfigError
+
 
 class Likelihood(keras.Layer, abc.ABC):
     """A family of distributions of the data; `likelihood(output)` is p(x|z).
 
-    A subclass writes `distribution`, `noise` and `push`. It may replace `support`, `outputs`, `log_prob` and
-    `initial_output`, and nothing else.
+    A subclass writes `distribution`. It may replace `support`, `reads`, `outputs`, `log_prob`, `noise`, `push` and
+    `initial_output`, and nothing else. The default `push` needs a distribution with a quantile function.
 
     Args:
         event_shape: the shape of one datum.
 
     Attributes:
-        support: "binary", "real", or "none" where no data are described. Where it is binary, data between 0 and 1
-            are admitted, but their bound is a pseudo-likelihood's.
+        support: "binary", "real", or "none" where no data are described. A binary likelihood also takes data between 0
+            and 1, but their bound is then a pseudo-likelihood's.
+        reads: the names of the arrays of `Batch.context` that `distribution` takes as keyword arguments, `[B, 1, ...]`
+            each. `log_prob` is then the distribution's.
     """
 
     support: Literal["binary", "real", "none"] = "real"
+    reads: tuple[str, ...] = ()
 
     def __init__(self, event_shape: tuple[int, ...]):
         super().__init__()
         self.event_shape = tuple(event_shape)
 
-    def __call__(self, output: tf.Tensor) -> ConditionalLikelihood:
-        """p(x|z) given the decoder's output `[B, S, *outputs]`."""
-        return ConditionalLikelihood(self, output)
+    def __call__(self, output: tf.Tensor, **context: tf.Tensor) -> ConditionalLikelihood:
+        """p(x|z) given the decoder's output `[B, S, *outputs]` and what the likelihood `reads`."""
+        return ConditionalLikelihood(self, output, context)
 
     @abc.abstractmethod
     def distribution(self, output: tf.Tensor) -> tfd.Distribution:
         """The distribution of x given the output, of batch `[B, S]` and event `event_shape`."""
 
-    @abc.abstractmethod
     def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
-        """The base noise of x, `[*shape, *event]`."""
+        """The base noise of x, `[*shape, *event]`: uniform numbers between 0 and 1 by default."""
+        return random.uniform([*shape, *self.event_shape], seed, self.compute_dtype)
 
-    @abc.abstractmethod
     def push(self, p: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
-        """x ~ p from noise, both `[..., *event]`."""
+        """x ~ p from noise, both `[..., *event]`: by default the quantile of uniform numbers.
+
+        Raises:
+            ConfigError: the distribution has no quantile function.
+        """
+        univariate = p.distribution if isinstance(p, tfd.Independent) else p
+        try:
+            return univariate.quantile(noise)
+        except NotImplementedError:
+            raise ConfigError(
+                f"the likelihood {type(self).__name__} cannot be sampled: its distribution {univariate.name} has no "
+                "quantile function; write `push`, and `noise` if it takes other noise."
+            ) from None
 
     def outputs(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the decoder's output for one z; by default the event's."""
+        """The shape of the decoder's output for one z: by default the event's."""
         return event_shape
 
     def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
@@ -67,19 +85,20 @@ class Likelihood(keras.Layer, abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class ConditionalLikelihood:
-    """p(x|z): a likelihood with the decoder's output `[B, S, *outputs]`."""
+    """p(x|z): a likelihood with the decoder's output `[B, S, *outputs]` and what it reads of the context."""
 
     family: Likelihood
     output: tf.Tensor
+    context: Mapping[str, tf.Tensor] = dataclasses.field(default_factory=dict)
 
     @property
     def distribution(self) -> tfd.Distribution:
         """As a distribution of TensorFlow Probability."""
-        return self.family.distribution(self.output)
+        return self.family.distribution(self.output, **self.context)
 
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
         """log p(x|z) in nats, `[B, S]`, for x `[B, 1, *event]`."""
-        return self.family.log_prob(self.output, x)
+        return self.distribution.log_prob(x) if self.context else self.family.log_prob(self.output, x)
 
     def mean(self) -> tf.Tensor:
         """E[x|z], `[B, S, *event]`."""

@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from vi import random
 from vi.likelihoods.base import Likelihood, logit
 
 
@@ -25,10 +24,6 @@ class Bernoulli(Likelihood):
     def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """x · logit − softplus(logit), summed: one softplus an element, where TFP's own log_prob takes two."""
         return tf.reduce_sum(x * output - tf.nn.softplus(output), axis=self.event_axes())
-
-    def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
-        """Uniform numbers."""
-        return random.uniform([*shape, *self.event_shape], seed, self.compute_dtype)
 
     def push(self, p: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
         """1 where the noise is below the mean."""

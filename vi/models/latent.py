@@ -1,22 +1,33 @@
-"""A latent variable model p(x, z) = p(x|z) p(z) with its approximate posterior q(z|x)."""
+"""A latent variable model p(x, z) = p(x|z) p(z) with one latent vector for each datum."""
 
 from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 
 import keras
 import tensorflow as tf
 
 from vi import random
 from vi.errors import ConfigError
-from vi.likelihoods.base import ConditionalLikelihood, Likelihood
-from vi.particles import Draws, DreamNoise, Noise, Particles
+from vi.likelihoods import ConditionalLikelihood, Likelihood
+from vi.models.base import Model
+from vi.models.context import call, once, read, spread
+from vi.particles import Batch, Draws, DreamNoise, Noise, Particles
 from vi.posteriors import ConditionalPosterior, Posterior
-from vi.priors.base import Prior
+from vi.priors import Prior, PriorDensity
+from vi.priors.base import SubstitutedPrior
+from vi.substitution import Pair, Substitution, alias
+
+SEED = "seed_generator_state"
+"""How Keras calls the state of a random layer."""
 
 
-class LatentVariableModel:
+class LatentVariableModel(Model):
     """Encoder, posterior, decoder, likelihood and prior as one model.
 
-    Data x are `[B, *event]`, in the model's dtype and scaled as in training (`data.scale`).
+    Data x are `[B, *event]`, in the model's dtype and scaled as in training (`data.scale`). Networks are called in
+    training mode at a step of training, in inference mode otherwise.
 
     Args:
         encoder: maps x `[B, *event]` to features `[B, F]`.
@@ -24,34 +35,46 @@ class LatentVariableModel:
         decoder: maps z `[N, L]` to the likelihood's outputs `[N, *outputs]`.
         likelihood: the family of p(x|z); with decoder and prior, it holds θ.
         prior: p(z).
+        context: the shape of one datum's array, by name, for each array of the context that the parts read. A network
+            with an attribute `reads`, a tuple of names, takes a list: its input, then these arrays.
+
+    Raises:
+        ConfigError: the parts do not fit together.
     """
 
     def __init__(
         self,
-        encoder: keras.Model,
+        encoder: keras.Layer,
         posterior: Posterior,
-        decoder: keras.Model,
+        decoder: keras.Layer,
         likelihood: Likelihood,
         prior: Prior,
+        context: Mapping[str, Sequence[int]] | None = None,
     ):
         self.encoder, self.posterior = encoder, posterior
         self.decoder, self.likelihood, self.prior = decoder, likelihood, prior
-        self._require_outputs()
-        self._require_one_kind()
-        x = tf.zeros([1, *likelihood.event_shape], posterior.compute_dtype)
-        self.particles(x, self.noise(Draws(), tf.range(1), random.seed(0, "train"), 0))  # makes the variables
+        dtype = posterior.compute_dtype
+        arrays = {name: tf.zeros([1, *shape], dtype) for name, shape in (context or {}).items()}
+        example = Batch(tf.zeros([1, *likelihood.event_shape], dtype), arrays, tf.range(1), 1)
+        self._require_outputs(example)
+        self._require_one_kind(example)
+        q = self.encode(example)
+        z, _ = q.sample(self.noise(Draws(), tf.range(1), random.seed(0, "train"), 0).posterior)
+        self.decode(q.code(z), example).log_prob(example.x[:, None])  # makes the variables that are still missing
+        q.against(self.marginal(example)).log_prob(z)
 
-    def _require_outputs(self) -> None:
+    def _require_outputs(self, example: Batch) -> None:
         """Raises ConfigError unless the decoder gives what the likelihood takes."""
-        z = tf.zeros([1, self.prior.latent_dim], self.posterior.compute_dtype)
-        found, needed = tuple(self.decoder(z).shape[1:]), tuple(self.likelihood.outputs(self.likelihood.event_shape))
+        z = tf.zeros([1, self.latent_dim], self.posterior.compute_dtype)
+        output = call(self.decoder, z, list(read(self.decoder, example).values()), training=False)
+        found, needed = tuple(output.shape[1:]), tuple(self.likelihood.outputs(self.likelihood.event_shape))
         if self.likelihood.support != "none" and found != needed:
             raise ConfigError(
                 f"the decoder gives outputs of shape {found} for each z, but the likelihood "
                 f"{type(self.likelihood).__name__} needs {needed}."
             )
 
-    def _require_one_kind(self) -> None:
+    def _require_one_kind(self, example: Batch) -> None:
         """Raises ConfigError where one of q(z|x) and p(z) is a density and the other a mass, or of other variables."""
         if self.posterior.discrete != self.prior.discrete:
             kinds = ["continuous", "discrete"]
@@ -60,27 +83,21 @@ class LatentVariableModel:
                 f"{type(self.prior).__name__} is {kinds[self.prior.discrete]}; give a prior of the same kind."
             )
         p = self.prior.marginals() if self.prior.discrete else None
-        q = self.encode(tf.zeros([1, *self.likelihood.event_shape], self.posterior.compute_dtype))
+        q = self.encode(example)
         if p is not None and (variables := self.posterior.marginals(q.distribution)) is not None:
             found, needed = ((type(each), *each.batch_shape[-1:], *each.event_shape) for each in (p, variables))
             if found != needed:
                 raise ConfigError(
-                    f"the prior {type(self.prior).__name__} is of other variables than the posterior "
-                    f"{type(self.posterior).__name__}; both must be bits, or one-hot variables of as many categories."
+                    f"the prior {type(self.prior).__name__} has other variables than the posterior "
+                    f"{type(self.posterior).__name__}; both must be bits, or one-hot variables with equally many "
+                    "categories."
                 )
 
     def noise(self, draws: Draws, index: tf.Tensor, seed: tf.Tensor, step: int | tf.Tensor) -> Noise:
-        """All the noise of one step.
-
-        Args:
-            draws: how many of each kind for each datum.
-            index: which data the batch holds, `[B]`.
-            seed: the seed `[2]` of a stream (`vi.random.seed`).
-            step: the number of the step.
-        """
+        """All the noise of one step; see `Model`."""
         batch = index.shape[0]
 
-        def draw(family, stream: str, count: int) -> tf.Tensor | None:
+        def draw(family: Posterior | Prior | Likelihood, stream: str, count: int) -> tf.Tensor | None:
             return family.noise([batch, count], random.fold(random.fold(seed, stream), step)) if count else None
 
         dream = DreamNoise(
@@ -92,86 +109,213 @@ class LatentVariableModel:
             divergence=draw(self.posterior, "divergence", draws.divergence),
             prior=draw(self.prior, "prior", draws.prior),
             dream=dream if draws.dream else None,
+            layers=random.fold(random.fold(seed, "layers"), step) if self._seeds else None,
         )
 
     def particles(
-        self, x: tf.Tensor, noise: Noise, kl_weight: float | tf.Tensor = 1.0, step: tf.Tensor | None = None
+        self,
+        batch: Batch | tf.Tensor,
+        noise: Noise,
+        kl_weight: float | tf.Tensor = 1.0,
+        step: tf.Tensor | None = None,
     ) -> Particles:
-        """Samples of q(z|x) with their log densities, for x `[B, *event]`; deterministic in the noise.
-
-        `step` is the number of the training step, None outside training: relaxed posteriors have hard samples then.
-        """
-        posterior = self.encode(x, step)
-        prior = posterior.against(self.prior)
-        z, log_posterior = posterior.sample(noise.posterior)  # [B, S, L], [B, S]
-        x = x[:, None]  # [B, 1, *event]
+        """Samples of q(z|x) with their log densities; see `Model`."""
+        batch = Batch.of(batch)
+        aliases = tuple((v, alias(v.value)) for v in self.shared)
+        with Substitution(self._seeded(noise.layers)) as scope:
+            posterior = self.encode(batch, step)
+            prior = posterior.against(self._marginal(batch, step, aliases))
+            z, log_posterior = posterior.sample(noise.posterior)  # [B, S, L], [B, S]
+            losses_of_q = list(scope.losses)
+            x = batch.x[:, None]  # [B, 1, *event]
+            with Substitution(aliases):
+                log_likelihood = self.decode(posterior.code(z), batch, step).log_prob(x)
+            log_prior = prior.log_prob(z)
+            losses_of_p = scope.losses[len(losses_of_q) :]
+        training = step is not None
         return Particles(
             x=x,
+            batch=batch,
             noise=noise,
             posterior=posterior,
             prior=prior,
             z=z,
-            log_likelihood=self.decode(posterior.code(z)).log_prob(x),
-            log_prior=prior.log_prob(z),
+            log_likelihood=log_likelihood,
+            log_prior=log_prior,
             log_posterior=log_posterior,
             kl_weight=kl_weight,
-            dream=None if noise.dream is None else self._dream(noise.dream),
+            dream=None if noise.dream is None else self._dream(noise.dream, noise.layers, batch, step),
+            mass=posterior.masses(noise.posterior.shape[1]),
+            aliases=aliases,
+            updates=self._kept(scope.updates) if training else (),
+            penalties=self._penalties(losses_of_q, losses_of_p) if training else {},
         )
 
-    def _dream(self, noise: DreamNoise) -> Particles:
-        """Data drawn from the model, with the z that made them."""
-        z = tf.stop_gradient(self.prior.sample(noise.prior))  # [B, D, L]
-        likelihood = self.decode(z)
-        x = tf.stop_gradient(likelihood.sample(noise.likelihood))  # [B, D, *event]
-        posterior = self.encode(tf.reshape(x, [-1, *x.shape[2:]]))
-        log_posterior = posterior.log_prob(tf.reshape(z, [-1, 1, *z.shape[2:]]))  # [B·D, 1]
-        return Particles(
-            x=x,
-            noise=Noise(posterior=noise.prior),
-            posterior=posterior,
-            prior=self.prior,
-            z=z,
-            log_likelihood=likelihood.log_prob(x),
-            log_prior=self.prior.log_prob(z),
-            log_posterior=tf.reshape(log_posterior, [-1, z.shape[1]]),
-        )
+    def _dream(self, noise: DreamNoise, layers: tf.Tensor | None, batch: Batch, step: tf.Tensor | None) -> Particles:
+        """Data drawn from the model, with the z that made them. Posteriors are never relaxed here."""
+        training = step is not None
+        layers = None if layers is None else random.fold(layers, "dream_prior")
+        with Substitution(self._seeded(layers)):
+            prior = self._marginal(batch, step, ())
+            z = tf.stop_gradient(prior.sample(noise.prior))  # [B, D, L]
+            likelihood = self.decode(z, batch, step)
+            x = tf.stop_gradient(likelihood.sample(noise.likelihood))  # [B, D, *event]
+            context = {name: spread(value, z.shape[:2]) for name, value in batch.context.items()}
+            dreams = Batch(tf.reshape(x, [-1, *x.shape[2:]]), context)  # [B·D, *event]
+            posterior = self.posterior(self._features(dreams, training), **read(self.posterior, dreams))
+            log_posterior = posterior.log_prob(tf.reshape(z, [-1, 1, *z.shape[2:]]))  # [B·D, 1]
+            return Particles(
+                x=x,
+                batch=dreams,
+                noise=Noise(posterior=noise.prior),
+                posterior=posterior,
+                prior=prior,
+                z=z,
+                log_likelihood=likelihood.log_prob(x),
+                log_prior=prior.log_prob(z),
+                log_posterior=tf.reshape(log_posterior, [-1, z.shape[1]]),
+            )
+
+    @property
+    def latent_dim(self) -> int:
+        """L."""
+        return self.prior.latent_dim
 
     @property
     def generative_variables(self) -> list[keras.Variable]:
-        """θ: the trainable variables of decoder, likelihood and prior."""
-        return [v for part in (self.decoder, self.likelihood, self.prior) for v in part.trainable_variables]
+        """θ: the trainable variables of decoder, likelihood and prior that q does not share."""
+        of_q = {id(v) for v in self.inference_variables}
+        parts = (self.decoder, self.likelihood, self.prior)
+        return [v for v in once(v for part in parts for v in part.trainable_variables) if id(v) not in of_q]
 
     @property
     def inference_variables(self) -> list[keras.Variable]:
         """φ: the trainable variables of encoder and posterior."""
-        return [v for part in (self.encoder, self.posterior) for v in part.trainable_variables]
+        return once(v for part in (self.encoder, self.posterior) for v in part.trainable_variables)
 
     @property
     def variables(self) -> list[keras.Variable]:
         """All variables, trained or not, in a fixed order."""
         parts = (self.encoder, self.posterior, self.decoder, self.likelihood, self.prior)
-        return [v for part in parts for v in part.variables]
+        return once(v for part in parts for v in part.variables)
 
-    def encode(self, x: tf.Tensor, step: tf.Tensor | None = None) -> ConditionalPosterior:
-        """q(z|x) for x `[B, *event]`: `encode(x).mean()` is `[B, L]`; at a step of training, or outside it."""
-        return self.posterior(self.encoder(x), step)
+    @property
+    def shared(self) -> list[keras.Variable]:
+        """The variables of φ that p reads too, such as the encoder's where the prior is made of it."""
+        if self.prior.reads_encoder:
+            return self.inference_variables
+        parts = (self.decoder, self.likelihood, self.prior)
+        of_p = {id(v) for part in parts for v in part.trainable_variables}
+        return [v for v in self.inference_variables if id(v) in of_p]
 
-    def decode(self, z: tf.Tensor) -> ConditionalLikelihood:
+    def log_joint(self, batch: Batch | tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+        """log p(x, z), `[B, S]`, in nats at any z `[B, S, L]`."""
+        batch = Batch.of(batch)
+        return self.decode(z, batch).log_prob(batch.x[:, None]) + self.marginal(batch).log_prob(z)
+
+    def encode(self, batch: Batch | tf.Tensor, step: tf.Tensor | None = None) -> ConditionalPosterior:
+        """q(z|x) for a batch or x `[B, *event]`: `encode(x).mean()` is `[B, L]`."""
+        batch = Batch.of(batch)
+        features = self._features(batch, training=step is not None)
+        return self.posterior(features, step, **read(self.posterior, batch))
+
+    def decode(self, z: tf.Tensor, batch: Batch | None = None, step: tf.Tensor | None = None) -> ConditionalLikelihood:
         """p(x|z) for z `[..., L]`: `decode(z).mean()` is `[..., *event]`."""
-        output = self.decoder(tf.reshape(z, [-1, z.shape[-1]]))
-        return self.likelihood(tf.reshape(output, [*tf.unstack(tf.shape(z)[:-1]), *output.shape[1:]]))
+        z = tf.convert_to_tensor(z)
+        context = [spread(value, z.shape[:-1]) for value in read(self.decoder, batch).values()]
+        flat = tf.reshape(z, [-1, z.shape[-1]])
+        output = call(self.decoder, flat, context, training=step is not None)
+        output = tf.reshape(output, [*tf.unstack(tf.shape(z)[:-1]), *output.shape[1:]])
+        return self.likelihood(output, **{n: v[:, None] for n, v in read(self.likelihood, batch).items()})
+
+    def marginal(self, batch: Batch | tf.Tensor | None = None) -> PriorDensity:
+        """p(z), or p(z|context) of a batch."""
+        return self._marginal(None if batch is None else Batch.of(batch), None, ())
 
     def generate(self, n: int = 1, seed: int = 0, eps: tf.Tensor | None = None) -> tf.Tensor:
-        """E[x|z] for n draws of z ~ p(z), `[n, *event]`; the prior's noise is `eps` `[n, L]` where that is given."""
-        eps = self.prior.noise([n], random.seed(seed, "people")) if eps is None else eps
-        return self.decode(self.prior.sample(eps)).mean()
+        """E[x|z] for n draws of z ~ p(z), `[n, *event]`.
 
-    def reconstruct(self, x: tf.Tensor, seed: int = 0, eps: tf.Tensor | None = None) -> tf.Tensor:
+        Args:
+            n: the number of draws.
+            seed: of the draws.
+            eps: the prior's noise `[n, L]` in place of a seed.
+
+        Raises:
+            ConfigError: the noise has another shape.
+        """
+        noise = self.prior.noise([n], random.seed(seed, "people"))
+        if eps is not None:
+            given = tf.cast(eps, noise.dtype)
+            if given.shape[1:] != noise.shape[1:]:
+                needed = ", ".join(map(str, ["n", *noise.shape[1:]]))
+                raise ConfigError(f"eps of shape {tuple(given.shape)}: the prior needs noise of shape ({needed}).")
+            noise = given
+        return self.decode(self.marginal().sample(noise)).mean()
+
+    def reconstruct(self, x: Batch | tf.Tensor, seed: int = 0, eps: tf.Tensor | None = None) -> tf.Tensor:
         """E[x|z] for one draw of z ~ q(z|x) for each x, `[B, *event]`.
 
-        With noise of one's own, `eps` `[B, S, L]`, for S draws: `[B, S, *event]`.
+        With noise `eps` `[B, S, L]` in place of a seed, for S draws: `[B, S, *event]`.
+
+        Raises:
+            ConfigError: the noise has another shape.
         """
+        batch = Batch.of(x)
         if eps is None:
-            return self.reconstruct(x, eps=self.posterior.noise([x.shape[0], 1], random.seed(seed, "people")))[:, 0]
-        z, _ = self.encode(x).sample(eps)
-        return self.decode(z).mean()
+            noise = self.posterior.noise([batch.x.shape[0], 1], random.seed(seed, "people"))
+            return self.reconstruct(batch, eps=noise)[:, 0]
+        z, _ = self.encode(batch).sample(eps)
+        return self.decode(z, batch).mean()
+
+    def _features(self, batch: Batch, training: bool) -> tf.Tensor:
+        return call(self.encoder, batch.x, list(read(self.encoder, batch).values()), training)
+
+    def _marginal(self, batch: Batch | None, step: tf.Tensor | None, aliases: tuple[Pair, ...]) -> PriorDensity:
+        """The prior of a batch, which reads the aliases in place of their variables."""
+
+        def encode(x: Batch | tf.Tensor) -> ConditionalPosterior:
+            with Substitution(aliases):
+                return self.encode(x, step)
+
+        with Substitution(aliases):
+            prior = self.prior.given(read(self.prior, batch), encode)
+        return SubstitutedPrior(prior, aliases) if aliases else prior
+
+    @functools.cached_property
+    def _seeds(self) -> list[keras.Variable]:
+        """The states of the random layers of all networks."""
+        return [v for v in self.variables if v.name == SEED]
+
+    def _seeded(self, layers: tf.Tensor | None) -> list[Pair]:
+        """The states that random layers have in one call, from its seed."""
+        if layers is None:
+            return []
+        return [(state, tf.cast(random.fold(layers, i), state.dtype)) for i, state in enumerate(self._seeds)]
+
+    def _kept(self, updates: Iterable[Pair]) -> tuple[Pair, ...]:
+        """What layers keep of a call. The states of random layers follow from the step, and are not kept.
+
+        Raises:
+            ConfigError: a layer keeps a variable that is none of the model's.
+        """
+        seeds, known = {id(v) for v in self._seeds}, {id(v) for v in self.variables}
+        kept = tuple(pair for pair in updates if id(pair[0]) not in seeds)
+        for variable, _ in kept:
+            if id(variable) not in known:
+                raise ConfigError(
+                    f"a layer changes {variable.path}, which is no variable of the model; make the variable, or the "
+                    "keras.random.SeedGenerator, an attribute of the layer."
+                )
+        return kept
+
+    def _penalties(self, of_q: Sequence[tf.Tensor], of_p: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The sum of the layers' own losses for each group, and of its regularizers."""
+        found = {}
+        for group, losses, variables in (
+            ("generative", of_p, self.generative_variables),
+            ("inference", of_q, self.inference_variables),
+        ):
+            terms = [*losses, *(v.regularizer(v.value) for v in variables if v.regularizer is not None)]
+            if terms:
+                found[group] = tf.add_n([tf.reduce_sum(term) for term in terms])
+        return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 import contextlib
 import dataclasses
-from typing import TYPE_CHECKING, Any
+import functools
+from typing import TYPE_CHECKING
 
 import keras
 import tensorflow as tf
@@ -13,41 +14,50 @@ from tensorflow_probability import distributions as tfd
 
 from vi import random
 from vi.errors import ConfigError
+from vi.substitution import Pair, Substitution, current
 
 if TYPE_CHECKING:
-    from vi.priors.base import Prior
+    from vi.priors import PriorDensity
 
 
 class Posterior(keras.Layer, abc.ABC):
     """A family of approximate posteriors; `posterior(features [B, F])` is q(z|x) for B data.
 
-    A subclass owns its head, the layers from features to parameters, and writes `parameters` and
-    `distribution`. It may replace `reparameterized`, `discrete`, `relaxed`, `noise`, `push` and `marginals`, and
-    `__call__` where q(z|x) is another one in training, and nothing else.
+    A subclass owns its head, the layers that turn features into parameters. It writes `parameters` and `distribution`.
+    It may replace `reparameterized`, `discrete`, `relaxed`, `reads`, `noise`, `push`, `log_prob` and `marginals`, and
+    `__call__` where q(z|x) depends on the training step. It replaces nothing else.
 
     Args:
         latent_dim: L.
 
     Attributes:
-        reparameterized: whether `push` is differentiable in the parameters.
-        discrete: whether q(z|x) is a mass, as its prior must be.
-        relaxed: whether it is a density in training all the same, so that bounds of then are of another model.
+        reparameterized: True if `push` is differentiable in the parameters.
+        discrete: True if q(z|x) is a probability mass; the prior must be one too.
+        relaxed: True if training uses a continuous relaxation. Bounds logged in training then belong to the relaxed
+            model.
+        reads: the names of the arrays of `Batch.context` that `parameters` takes as keyword arguments, `[B, ...]` each.
     """
 
     reparameterized = True
     discrete = False
     relaxed = False
+    reads: tuple[str, ...] = ()
 
     def __init__(self, latent_dim: int):
         super().__init__()
         self.latent_dim = latent_dim
 
-    def __call__(self, features: tf.Tensor, step: tf.Tensor | None = None) -> ConditionalPosterior:
-        """q(z|x) given the features of x, `[B, F]`; by default the same at every step of training and outside it.
+    def __call__(
+        self, features: tf.Tensor, step: tf.Tensor | None = None, **context: tf.Tensor
+    ) -> ConditionalPosterior:
+        """q(z|x) given the features of x, `[B, F]`. By default it is the same in training and outside it.
 
-        `step` is the number of the training step, None outside training.
+        Args:
+            features: of x.
+            step: the number of the training step; None outside training.
+            context: what the family `reads`.
         """
-        return ConditionalPosterior(self, self.parameters(features))
+        return ConditionalPosterior(self, self.parameters(features, **context))
 
     @abc.abstractmethod
     def parameters(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -58,34 +68,58 @@ class Posterior(keras.Layer, abc.ABC):
         """The distribution with these parameters, of batch `[B, 1]` and event `[L]`."""
 
     def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
-        """The base noise, `[*shape, L]`, standard normal by default."""
+        """The base noise, `[*shape, L]`: standard normal by default."""
         return random.normal([*shape, self.latent_dim], seed, self.compute_dtype)
 
     def push(self, q: tfd.Distribution, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Pushes noise forward to z `[B, S, L]`, with log q(z|x) `[B, S]` in nats, or None if it is implicit.
+        """Pushes noise forward to z `[B, S, L]`, with log q(z|x) `[B, S]` in nats; None in its place if q is implicit.
 
-        By default log q comes from the density of eps and the forward log-determinant, so no inverse is
-        taken; `distribution` must then be a TransformedDistribution of the base noise.
+        By default log q comes from the density of eps and the forward log-determinant, so no inverse is taken. The
+        `distribution` must then be a TransformedDistribution of the base noise.
         """
         z = q.bijector.forward(eps)
         log_determinant = q.bijector.forward_log_det_jacobian(eps, event_ndims=1)
         return z, q.distribution.log_prob(eps) - log_determinant
 
+    def log_prob(self, q: tfd.Distribution, z: tf.Tensor, eps: tf.Tensor | None = None) -> tf.Tensor:
+        """log q(z|x) `[B, S]` in nats at z `[B, S, L]`: by default the distribution's own.
+
+        Args:
+            q: the distribution.
+            z: any points.
+            eps: the noise that z was made from, where it is known. With it a flow needs no inverse.
+        """
+        return q.log_prob(z)
+
     def marginals(self, q: tfd.Distribution) -> tfd.Distribution | None:
         """The L independent univariate factors of `q`, of batch `[B, 1, L]`; None if it does not factorize.
 
-        Where several latent dimensions make up one variable, as a one-hot one, its N variables: `[B, 1, N]`.
+        Where several latent dimensions make up one variable, such as a one-hot one, its N variables: `[B, 1, N]`.
         """
         return None
+
+    @functools.cached_property
+    def noise_event(self) -> tuple[int, ...]:
+        """The shape of the noise of one sample, `(L,)` for Gaussians."""
+        with tf.init_scope():  # outside any graph that is being traced
+            return tuple(self.noise([1, 1], random.seed(0, "people")).shape[2:])
 
 
 @dataclasses.dataclass(frozen=True)
 class ConditionalPosterior:
-    """q(z|x) for B data: a posterior family with its parameters. Log densities are in nats."""
+    """q(z|x) for B data: a posterior family with its parameters. Log densities are in nats.
+
+    Attributes:
+        family: of the posterior.
+        parameters: `[B, 1, ...]` each.
+        weights_stopped: True if no weight of the family passes a gradient.
+        values: the variables that read as other values whenever the family's weights are read.
+    """
 
     family: Posterior
     parameters: dict[str, tf.Tensor]
     weights_stopped: bool = False
+    values: tuple[Pair, ...] = dataclasses.field(default_factory=current)
 
     @property
     def name(self) -> str:
@@ -98,27 +132,38 @@ class ConditionalPosterior:
         return self.family.reparameterized
 
     @property
+    def relaxed(self) -> bool:
+        """Whether z is a relaxed sample of a discrete latent."""
+        return False
+
+    @property
     def exact_path(self) -> bool:
-        """Whether a gradient along the path of z is in expectation that of the expectation."""
+        """Whether the gradient along the path of z is unbiased for the gradient of the expectation."""
         return self.reparameterized
 
     @property
     def distribution(self) -> tfd.Distribution:
         """As a distribution of TensorFlow Probability, of batch `[B, 1]` and event `[L]`.
 
-        It reads weights beside the parameters, as those of a flow, as they are: only the methods here stop them.
+        It reads further weights, such as a flow's, as they are. Only the methods of this class stop them.
         """
         return self.family.distribution(**self.parameters)
 
     def sample(self, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """z `[B, S, L]` from noise `[B, S, L]`, and log q(z|x) `[B, S]` (None for an implicit q)."""
-        with self._weights():
-            return self.family.push(self.distribution, eps)
+        """z `[B, S, L]` from noise `[B, S, L]`, and log q(z|x) `[B, S]` (None for an implicit q).
 
-    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
-        """log q(z|x) `[B, S]` at any z `[B, S, L]`."""
+        Raises:
+            ConfigError: the noise has another shape.
+        """
+        eps = self._checked(eps)
         with self._weights():
-            return self._dense(self.distribution).log_prob(z)
+            z, log_posterior = self.family.push(self.distribution, eps)
+        return tf.identity(z), log_posterior  # TensorFlow Probability's bijectors know z itself, and lose its path
+
+    def log_prob(self, z: tf.Tensor, eps: tf.Tensor | None = None) -> tf.Tensor:
+        """log q(z|x) `[B, S]` at any z `[B, S, L]`; `eps` is the noise that z was made from, where it is known."""
+        with self._weights():
+            return self.family.log_prob(self._dense(self.distribution), tf.identity(z), eps)
 
     def mean(self) -> tf.Tensor:
         """E q[z], `[B, L]`; where it has no closed form, the mean of 1,000 samples, the same ones every time."""
@@ -129,7 +174,24 @@ class ConditionalPosterior:
             z, _ = self.sample(self.family.noise([batch, 1000], random.seed(0, "people")))
             return tf.reduce_mean(z, axis=1)
 
-    def kl(self, prior: Prior) -> tf.Tensor:
+    def masses(self, samples: int) -> tf.Tensor | None:
+        """`Particles.mass` of S samples: the probability that each stands for, where latents are enumerated.
+
+        By default None: samples are independent draws, which stand for 1/S each.
+        """
+        return None
+
+    def kl_terms(self, prior: PriorDensity, z: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The KL of each stochastic layer, by name, in closed form given samples z of the layers before it.
+
+        Each is `[B, S]`, or `[B, 1]` where it depends on no sample. By default there is one layer, z.
+
+        Raises:
+            ConfigError: a layer's KL has no closed form.
+        """
+        return {"z": self.kl(prior)[:, None]}
+
+    def kl(self, prior: PriorDensity) -> tf.Tensor:
         """KL(q(z|x) ‖ p(z)) in closed form, `[B]`.
 
         Raises:
@@ -140,7 +202,7 @@ class ConditionalPosterior:
                 return tf.reduce_sum(self.kl_per_dimension(prior), axis=-1)
             return tf.squeeze(self._closed_form(self.distribution, prior.distribution, prior), axis=1)
 
-    def kl_per_dimension(self, prior: Prior) -> tf.Tensor:
+    def kl_per_dimension(self, prior: PriorDensity) -> tf.Tensor:
         """KL(q(z|x) ‖ p(z)) of each latent dimension in closed form, `[B, L]`; `[B, N]` of N one-hot variables.
 
         Raises:
@@ -149,7 +211,7 @@ class ConditionalPosterior:
         with self._weights():
             return tf.squeeze(self._closed_form(*self._require_factors(prior), prior), axis=1)
 
-    def log_ratio_per_dimension(self, z: tf.Tensor, prior: Prior) -> tf.Tensor:
+    def log_ratio_per_dimension(self, z: tf.Tensor, prior: PriorDensity) -> tf.Tensor:
         """log q(z_l|x) − log p(z_l) of each latent dimension, `[B, S, L]`, at z `[B, S, L]`.
 
         Raises:
@@ -166,43 +228,66 @@ class ConditionalPosterior:
         return dataclasses.replace(self, parameters=parameters, weights_stopped=True)
 
     def code(self, z: tf.Tensor) -> tf.Tensor:
-        """What the decoder sees of samples z, both `[B, S, L]`: z itself, but where samples are relaxed."""
+        """What the decoder sees of samples z, both `[B, S, L]`: z itself, except for relaxed samples."""
         return z
 
-    def against(self, prior: Any) -> Any:
-        """What the samples' log p(z) is of: the prior itself, but where samples are relaxed."""
+    def against(self, prior: PriorDensity) -> PriorDensity:
+        """The prior whose density the samples have: the given one, except for relaxed samples."""
         return prior
 
-    def _weights(self) -> contextlib.AbstractContextManager:
-        """Within it, weights that `distribution` or `push` read, of a flow say, pass no gradient if stopped."""
-        if not self.weights_stopped:
-            return contextlib.nullcontext()
-        return keras.StatelessScope([(v, tf.stop_gradient(v.value)) for v in self.family.trainable_variables])
+    def _checked(self, eps: tf.Tensor) -> tf.Tensor:
+        """The noise as a tensor of the parameters' dtype, `[B, S, *noise_event]`."""
+        parameter = tf.nest.flatten(self.parameters)[0]
+        eps, batch = tf.cast(eps, parameter.dtype), parameter.shape[0]
+        if eps.shape.rank is not None and (
+            eps.shape[2:] != self.family.noise_event or (None not in (batch, eps.shape[0]) and eps.shape[0] != batch)
+        ):
+            needed = ", ".join(map(str, ["samples", *self.family.noise_event]))
+            raise ConfigError(
+                f"eps of shape {tuple(eps.shape)}: the posterior {self.name} of {batch} data needs noise of shape "
+                f"({batch}, {needed})."
+            )
+        return eps
 
-    def _factors(self, prior: Prior) -> tuple[tfd.Distribution, tfd.Distribution] | None:
+    def _weights(self) -> contextlib.AbstractContextManager[object]:
+        """Within it, the weights that `distribution` and `push` read, such as a flow's, pass no gradient if stopped."""
+        if not (self.weights_stopped or self.values):
+            return contextlib.nullcontext()
+        given = {id(variable): value for variable, value in self.values}
+        weights = self.family.trainable_variables if self.weights_stopped else ()
+        return Substitution([*self.values, *((v, tf.stop_gradient(given.get(id(v), v.value))) for v in weights)])
+
+    def _factors(self, prior: PriorDensity) -> tuple[tfd.Distribution, tfd.Distribution] | None:
         q, p = self.family.marginals(self.distribution), prior.marginals()
         return None if q is None or p is None else (q, p)
 
-    def _require_factors(self, prior: Prior) -> tuple[tfd.Distribution, tfd.Distribution]:
+    def _require_factors(self, prior: PriorDensity) -> tuple[tfd.Distribution, tfd.Distribution]:
         factors = self._factors(prior)
         if factors is None:
-            raise ConfigError(f"the KL of {self.name} to {type(prior).__name__} does not split into latent dimensions.")
+            raise ConfigError(f"the KL of {self.name} to {class_of(prior)} does not split into latent dimensions.")
         return factors
 
-    def _closed_form(self, q: tfd.Distribution, p: tfd.Distribution, prior: Prior) -> tf.Tensor:
+    def _closed_form(self, q: tfd.Distribution, p: tfd.Distribution, prior: PriorDensity) -> tf.Tensor:
         try:
             return tfd.kl_divergence(self._dense(q), p)
         except (NotImplementedError, AttributeError):
             raise ConfigError(
-                f"the KL of posterior {self.name} to prior {type(prior).__name__} has no closed form; use "
+                f"the KL of posterior {self.name} to prior {class_of(prior)} has no closed form; use "
                 "estimator=monte_carlo_kl, or, if the posterior has no density, an estimator that needs none."
             ) from None
 
     def _dense(self, q: tfd.Distribution) -> tfd.Distribution:
-        """The same distribution; point masses, for which TensorFlow Probability has pseudo-densities, are refused."""
+        """The same distribution. Point masses are refused: TensorFlow Probability gives them pseudo-densities."""
         if isinstance(q, tfd.Deterministic | tfd.VectorDeterministic):
             raise ConfigError(
                 f"the posterior {self.name} is a point mass: it has neither a density nor a KL; use "
                 "estimator=reconstruction."
             )
         return q
+
+
+def class_of(prior: PriorDensity) -> str:
+    """The class name of a prior, whatever stands around it."""
+    while hasattr(prior, "prior"):
+        prior = prior.prior
+    return type(prior).__name__

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -15,8 +15,11 @@ from tensorflow_probability import distributions as tfd
 from vi.distributions import discrete
 from vi.errors import ConfigError
 from vi.kinds import AtLeast, Positive, Schedule
-from vi.posteriors.base import ConditionalPosterior, Posterior
+from vi.posteriors.base import ConditionalPosterior, Posterior, class_of
 from vi.posteriors.discrete import Bernoulli, Categorical
+
+if TYPE_CHECKING:
+    from vi.priors import PriorDensity
 
 
 class Relaxation(Posterior):
@@ -54,9 +57,11 @@ class Relaxation(Posterior):
         self.straight_through = straight_through
         self.relaxed = not straight_through
 
-    def __call__(self, features: tf.Tensor, step: tf.Tensor | None = None) -> ConditionalPosterior:
-        """q(z|x) given the features of x, `[B, F]`: relaxed at a step of training, discrete without one."""
-        q = super().__call__(features)
+    def __call__(
+        self, features: tf.Tensor, step: tf.Tensor | None = None, **context: tf.Tensor
+    ) -> ConditionalPosterior:
+        """q(z|x) given the features of x, `[B, F]`: relaxed at a step of training, discrete outside training."""
+        q = super().__call__(features, **context)
         if step is None:
             return q
         kind = StraightThrough if self.straight_through else Concrete
@@ -183,17 +188,24 @@ class Concrete(ConditionalPosterior):
     family: Relaxation
     temperature: tf.Tensor
 
+    @property
+    def relaxed(self) -> bool:
+        """True."""
+        return True
+
     def sample(self, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The relaxed z `[B, S, L]`, and its log density `[B, S]`."""
+        eps = self._checked(eps)
         z = self.family.relaxed_sample(**self.parameters, temperature=self.temperature, eps=eps)
         return z, self.log_prob(z)
 
-    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+    def log_prob(self, z: tf.Tensor, eps: tf.Tensor | None = None) -> tf.Tensor:
         """The log density of relaxed z, `[B, S]`."""
         return tf.reduce_sum(self._log_prob_per_variable(z), axis=-1)
 
-    def log_ratio_per_dimension(self, z: tf.Tensor, prior: Any) -> tf.Tensor:
-        """log q(z_n|x) − log p(z_n) of each relaxed variable, `[B, S, N]`, with the prior as `against` has it."""
+    def log_ratio_per_dimension(self, z: tf.Tensor, prior: PriorDensity) -> tf.Tensor:
+        """log q(z_n|x) − log p(z_n) of each relaxed variable, `[B, S, N]`, for the prior that `against` gives."""
+        assert isinstance(prior, RelaxedPrior)
         return self._log_prob_per_variable(z) - prior.log_prob_per_variable(z)
 
     def _log_prob_per_variable(self, z: tf.Tensor) -> tf.Tensor:
@@ -203,7 +215,7 @@ class Concrete(ConditionalPosterior):
         """What the decoder sees of relaxed z, both `[B, S, L]`."""
         return self.family.code(z)
 
-    def against(self, prior: Any) -> RelaxedPrior:
+    def against(self, prior: PriorDensity) -> RelaxedPrior:
         """The prior relaxed at the same temperature.
 
         Raises:
@@ -212,17 +224,17 @@ class Concrete(ConditionalPosterior):
         if not isinstance(prior.marginals(), type(self.family.marginals(self.distribution))):
             raise ConfigError(
                 f"the posterior {self.name} relaxes a prior of independent variables of its own kind, which "
-                f"{type(prior).__name__} is not; use posterior.straight_through=true."
+                f"{class_of(prior)} is not; use posterior.straight_through=true."
             )
         return RelaxedPrior(self.family, prior, self.temperature)
 
 
 @dataclasses.dataclass(frozen=True)
 class RelaxedPrior:
-    """p(z) of relaxed samples, as far as estimators see it."""
+    """The density p(z) of relaxed samples."""
 
     family: Relaxation
-    prior: Any
+    prior: PriorDensity
     temperature: tf.Tensor
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
@@ -237,10 +249,17 @@ class RelaxedPrior:
         """Relaxed z from the prior's noise."""
         return self.family.relaxed_sample(self._logits, self.temperature, noise)
 
-    def marginals(self) -> tfd.Distribution:
-        """The discrete ones: the KL in closed form is theirs."""
+    @property
+    def distribution(self) -> tfd.Distribution:
+        """The discrete one: the KL in closed form is between the discrete distributions."""
+        return self.prior.distribution
+
+    def marginals(self) -> tfd.Distribution | None:
+        """The discrete ones."""
         return self.prior.marginals()
 
     @property
     def _logits(self) -> tf.Tensor:
-        return self.prior.marginals().logits
+        marginals = self.prior.marginals()
+        assert marginals is not None  # `against` has asked
+        return marginals.logits

@@ -1,8 +1,8 @@
 """Priors p(z). Their variables, where they have any, belong to θ."""
 
-from vi.priors.base import Prior
+from vi.priors.base import Prior, PriorDensity
 from vi.priors.density import Density
 from vi.priors.discrete import Bernoulli, Categorical
 from vi.priors.gaussian import StandardNormal
 
-__all__ = ["Bernoulli", "Categorical", "Density", "Prior", "StandardNormal"]
+__all__ = ["Bernoulli", "Categorical", "Density", "Prior", "PriorDensity", "StandardNormal"]

@@ -3,28 +3,57 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
 
 import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from vi import random
+from vi.particles import Batch
+from vi.substitution import Pair, Substitution
+
+if TYPE_CHECKING:
+    from vi.posteriors import ConditionalPosterior
+
+
+class PriorDensity(Protocol):
+    """What estimators and posteriors see of a prior. Log densities are in nats."""
+
+    @property
+    def distribution(self) -> tfd.Distribution:
+        """As a distribution of TensorFlow Probability, of event `[L]`."""
+
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        """log p(z), `[B, S]` for z `[B, S, L]`."""
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """z ~ p(z) from noise, both `[..., L]`."""
+
+    def marginals(self) -> tfd.Distribution | None:
+        """The L independent univariate factors; None if it does not factorize."""
 
 
 class Prior(keras.Layer, abc.ABC):
     """The distribution p(z) of the latents.
 
-    A subclass writes `distribution`, and may replace `discrete`, `log_prob`, `noise`, `sample` and `marginals`, and
-    nothing else.
+    A subclass writes `distribution`. It may replace `discrete`, `reads`, `reads_encoder`, `given`, `log_prob`, `noise`,
+    `sample` and `marginals`, and nothing else.
 
     Args:
         latent_dim: L.
 
     Attributes:
-        discrete: whether p(z) is a mass, as that of the posterior must be then.
+        discrete: True if p(z) is a probability mass; the posterior must be one too.
+        reads: the names of the arrays of `Batch.context` that `given` takes.
+        reads_encoder: True if `given` is made of the encoder.
     """
 
     discrete = False
+    reads: tuple[str, ...] = ()
+    reads_encoder = False
 
     def __init__(self, latent_dim: int):
         super().__init__()
@@ -35,21 +64,61 @@ class Prior(keras.Layer, abc.ABC):
     def distribution(self) -> tfd.Distribution:
         """p(z) as a distribution of TensorFlow Probability, of event `[L]`."""
 
+    def given(
+        self, context: Mapping[str, tf.Tensor], encode: Callable[[Batch | tf.Tensor], ConditionalPosterior]
+    ) -> PriorDensity:
+        """p(z) for the data of one batch: by default the same for all data.
+
+        Args:
+            context: of the batch, `[B, ...]` each, for p(z|context).
+            encode: gives q(z|x) for any x, for a prior that is made of the encoder.
+        """
+        return self
+
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         """log p(z) in nats, `[B, S]` for z `[B, S, L]`."""
-        return self.distribution.log_prob(z)
+        return self.distribution.log_prob(tf.identity(z))
 
     def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
-        """The base noise, `[*shape, L]`, standard normal by default."""
+        """The base noise, `[*shape, L]`: standard normal by default."""
         return random.normal([*shape, self.latent_dim], seed, self.compute_dtype)
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
-        """z ~ p(z) from noise, both `[..., L]`; by default through the distribution's bijector."""
+        """z ~ p(z) from noise, both `[..., L]`: by default through the distribution's bijector."""
         return self.distribution.bijector.forward(noise)
 
     def marginals(self) -> tfd.Distribution | None:
         """The L independent univariate factors of p(z), of batch `[L]`; None if it does not factorize.
 
-        Where several latent dimensions make up one variable, as a one-hot one, its N variables: `[N]`.
+        Where several latent dimensions make up one variable, such as a one-hot one, its N variables: `[N]`.
         """
         return None
+
+
+@dataclasses.dataclass(frozen=True)
+class SubstitutedPrior:
+    """A prior some of whose variables read as other values: aliases of variables that belong to φ."""
+
+    prior: PriorDensity
+    values: tuple[Pair, ...]
+
+    @property
+    def distribution(self) -> tfd.Distribution:
+        """The prior's distribution, made with these values."""
+        with Substitution(self.values):
+            return self.prior.distribution
+
+    def log_prob(self, z: tf.Tensor) -> tf.Tensor:
+        """log p(z), `[B, S]` for z `[B, S, L]`."""
+        with Substitution(self.values):
+            return self.prior.log_prob(z)
+
+    def sample(self, noise: tf.Tensor) -> tf.Tensor:
+        """z ~ p(z) from noise, both `[..., L]`."""
+        with Substitution(self.values):
+            return self.prior.sample(noise)
+
+    def marginals(self) -> tfd.Distribution | None:
+        """The prior's factors, made with these values."""
+        with Substitution(self.values):
+            return self.prior.marginals()

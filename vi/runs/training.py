@@ -15,9 +15,11 @@ from vi.evaluation.probes import are_classes, knn_accuracy
 from vi.loggers.base import Logger
 from vi.runs.build import Parts
 from vi.settings.saved import Config
+from vi.training.batches import ResidentBatches
 from vi.training.checkpoints import Checkpoints
 from vi.training.devices import wants_xla
 from vi.training.fit import Progress, fit
+from vi.training.step import TrainStep
 from vi.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -30,18 +32,18 @@ def make_trainer(parts: Parts, config: Config) -> Trainer:
     """The trainer that a config describes."""
     settings, jit = config["trainer"], wants_xla(parts.model, config)
     log.info("%s XLA (trainer.jit=%s).", "Compiling with" if jit else "Compiling without", settings["jit"])
-    return Trainer(
-        parts.model,
-        parts.estimator,
+    step = TrainStep(
+        parts.model, parts.estimator, parts.optimizers, beta=parts.beta, update_every=settings["update_every"]
+    )
+    batches = ResidentBatches(
         parts.data,
-        parts.optimizers,
+        parts.model,
+        parts.estimator.draws,
         batch_size=settings["batch_size"],
         seed=config["seed"],
-        beta=parts.beta,
         noise=settings["noise"],
-        update_every=settings["update_every"],
-        jit=jit,
     )
+    return Trainer(step, batches, jit=jit)
 
 
 def train(
@@ -113,13 +115,16 @@ def train(
 
 
 def _validate(evaluator: Evaluator, split: Split, samples: int, size: int | None) -> dict[str, float]:
-    """The validation metrics, in nats per datum; the importance bound of the first `size` data only."""
+    """The validation metrics, in nats per datum; the importance bound of the first `size` data only.
+
+    The KL is in closed form where it has one, and sampled otherwise.
+    """
     elbo = evaluator.estimate(split, samples=1)
     metrics = {"validation/nll": -float(elbo.log_likelihood.mean())}
     if elbo.kl is not None:
         iw_bound = evaluator.estimate(split, samples, size).iw_bound
         assert iw_bound is not None
-        metrics["validation/kl"] = float(elbo.kl.mean())
+        metrics["validation/kl"] = float((elbo.kl if elbo.exact_kl is None else elbo.exact_kl).mean())
         metrics["validation/elbo"] = -metrics["validation/nll"] - metrics["validation/kl"]
         metrics["validation/iw_bound"] = float(iw_bound.mean())
     return metrics

@@ -1,4 +1,4 @@
-"""A step that is not finite: which term of which data, and everything that it takes to compute it again."""
+"""A step that is not finite: which term of which data, and all that is needed to compute the step again."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from vi.errors import ConfigError, reason
-from vi.estimators import ELBO
-from vi.particles import GROUPS
+from vi.estimators import ELBO, Estimator
+from vi.particles import GROUPS, Batch, Losses, Noise, Particles
 from vi.training import checkpoints
+from vi.training.step import Gradients
 from vi.training.trainer import Trainer
+
+Terms = dict[str, tf.Tensor]
 
 SHOWN = 10
 DENSITIES = ("the log-likelihood", "the log prior", "the log posterior", "the KL")
-"""What bounds and losses are made of, and so named before them."""
+"""Bounds and losses are made of these, so these are named first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,8 +34,8 @@ class Examination:
         x: the data as the model sees them, `[B, *event]`.
         terms: what the step computes of each datum, by name, `[B, ...]`, in nats.
         gradients: of each group.
-        causes: the names of what is not finite, the earliest of parameters, terms, gradients and metrics.
-        data: the indices in the array x_train of the data for which it is not finite.
+        causes: the names of what is not finite: of the parameters, else of terms, else of gradients, else of metrics.
+        data: the indices in the array x_train of the data with a term that is not finite.
     """
 
     step: int
@@ -57,19 +59,18 @@ class Examination:
 def examine(trainer: Trainer) -> Examination:
     """Computes the trainer's next step without taking it, and looks for what is not finite."""
     step = int(trainer.step.numpy())
-    index = trainer.index(step)
-    noise = trainer.noise(index, tf.constant(step, tf.int64))
-    x = trainer.batch(index, tf.constant(step, tf.int64))
+    batch, noise = trainer.batches.at(step)
+    assert batch.index is not None  # of data in memory
+    index = batch.index.numpy()
 
-    def compute(x, noise, index, step):
-        particles, losses, gradients = trainer.differentiate(x, noise, index, step)
+    def compute(batch: Batch, noise: Noise, step: tf.Tensor) -> tuple[Terms, Gradients, Terms]:
+        particles, losses, gradients = trainer.train_step.differentiate(batch, noise, step)
         terms = _terms(trainer.estimator, particles, losses.losses)
-        return terms, gradients, trainer.metrics(particles, losses, gradients)
+        return terms, gradients, trainer.train_step.metrics(particles, losses, gradients)
 
     compiled = tf.function(compute, jit_compile=trainer.jit)
-    terms, gradients, metrics = tf.nest.map_structure(
-        lambda t: t.numpy(), compiled(x, noise, index, tf.constant(step, tf.int64))
-    )
+    number = tf.constant(step, tf.int64)
+    terms, gradients, metrics = tf.nest.map_structure(lambda t: t.numpy(), compiled(batch, noise, number))
     parameters = [
         f"the {group} parameters"
         for group, variables in trainer.variables.items()
@@ -83,18 +84,16 @@ def examine(trainer: Trainer) -> Examination:
         causes = [f"the gradient of the {group} parameters" for group, gs in gradients.items() if not _finite_norm(gs)]
         single = tf.function(compute, jit_compile=trainer.jit)
         for i in range(len(index)) if causes else ():  # a gradient is of the whole batch: one datum, twice, at a time
-            one = tf.nest.map_structure(lambda t, i=i: None if t is None else tf.gather(t, [i, i]), (x, noise, index))
-            _, of_datum, _ = single(*one, tf.constant(step, tf.int64))
+            _, of_datum, _ = single(*_twice(batch, noise, i), number)
             rows[i] = not all(_finite_norm([g.numpy() for g in gs]) for gs in of_datum.values())
         causes = causes or [f"the mean {name}" for name, mean in metrics.items() if not np.isfinite(mean)]
-    taken = trainer.data.train.index
-    sources = index.numpy() if taken is None else taken[index.numpy()]
+    sources = trainer.batches.sources(index)
     data = sources[rows] if rows.any() else sources
-    return Examination(step, index.numpy(), x.numpy(), terms, gradients, causes, data)
+    return Examination(step, index, batch.x.numpy(), terms, gradients, causes, data)
 
 
 def keep(examination: Examination, trainer: Trainer, folder: Path) -> None:
-    """Writes a step and all variables before it, so that it can be computed again; replaces one kept before."""
+    """Writes a step and all variables before it, so that it can be computed again; replaces what was kept before."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -116,7 +115,7 @@ def replay(trainer: Trainer, folder: Path) -> Examination:
     """Gives the trainer the variables that `keep` has written, and computes the step again.
 
     Raises:
-        ConfigError: nothing was kept there, or it was of other data or another model.
+        ConfigError: the folder holds no step, or a step of other data or another model.
     """
     try:
         checkpoints.read(folder, trainer.state)
@@ -133,8 +132,19 @@ def replay(trainer: Trainer, folder: Path) -> Examination:
     return examination
 
 
-def _terms(estimator: Any, particles: Any, losses: Any) -> dict[str, tf.Tensor]:
-    """What is computed of each datum, `[B, ...]`."""
+def _twice(batch: Batch, noise: Noise, i: int) -> tuple[Batch, Noise]:
+    """Datum i of a batch as a batch of two, with its noise."""
+
+    def take(tensor: tf.Tensor | None) -> tf.Tensor | None:
+        return None if tensor is None else tf.gather(tensor, [i, i])
+
+    layers, size = noise.layers, batch.size
+    batch, noise = tf.nest.map_structure(take, (batch._replace(size=None), noise._replace(layers=None)))
+    return batch._replace(size=size), noise._replace(layers=layers)
+
+
+def _terms(estimator: Estimator, particles: Particles, losses: Losses) -> Terms:
+    """What the step computes of each datum, `[B, ...]`."""
     divergence = estimator.divergence(particles) if isinstance(estimator, ELBO) else None
     values = (particles.log_likelihood, particles.log_prior, particles.log_posterior, divergence)
     terms = {name: value for name, value in zip(DENSITIES, values, strict=True) if value is not None}
