@@ -82,6 +82,7 @@ def test_the_first_page_can_be_followed_from_an_empty_directory(reader, without_
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Optuna warns of its own plugins
 @pytest.mark.parametrize("page", TRAINING)
 def test_a_page_can_be_followed(page, reader):
     text = (ROOT / page).read_text()

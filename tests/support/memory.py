@@ -21,7 +21,10 @@ def forget_traced_functions():
     Two global tables hold them: the cache of all bijectors, and the registry of custom gradients.
     A process would otherwise grow by 9 MB with each trainer.
     """
-    vars(bijectors.Bijector)["_cache"].storage.clear()
+    storage = vars(bijectors.Bijector)["_cache"].storage
+    for reference in storage:
+        reference.cancel()  # its tensor may live longer, and would ask for an entry that is gone
+    storage.clear()
     registry = ops.gradient_registry._registry
     for name in [name for name in registry if name.startswith("CustomGradient-")]:
         del registry[name]
