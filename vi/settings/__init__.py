@@ -1,1 +1,1 @@
-"""What a config may hold, how it is composed, and how it is read and written; without TensorFlow."""
+"""Configs: what they may hold, and how they are composed, read and written, without TensorFlow."""

@@ -31,7 +31,7 @@ def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | 
 
 
 def compose_request(command: str, overrides: Sequence[str] = ()) -> Config:
-    """What a command, "evaluate" or "diagnose", with these overrides is asked for.
+    """The request that these overrides make of a command, "evaluate" or "diagnose".
 
     Raises:
         ConfigError: an override is wrong.
@@ -55,10 +55,10 @@ def compose_request(command: str, overrides: Sequence[str] = ()) -> Config:
 
 
 def estimators_of(names: Sequence[str]) -> dict[str, Config]:
-    """The settings of estimators by name: a choice of the group, or the dotted path of a class of one's own.
+    """The settings of estimators by name: a choice of the group, or the dotted path of a class.
 
     Raises:
-        ConfigError: there is no such choice.
+        ConfigError: there is no such choice or class, or the class takes no `samples`.
     """
     from omegaconf import OmegaConf
 
@@ -75,7 +75,7 @@ def estimators_of(names: Sequence[str]) -> dict[str, Config]:
 
 
 def _compose(name: str, overrides: Sequence[str], prepare: Callable[[Sequence[str]], list[str]]) -> DictConfig:
-    """The config of this name, open to changes, with overrides as `prepare` has them."""
+    """The config of this name with the overrides that `prepare` returns; keys can be added to it."""
     import hydra
     from omegaconf import OmegaConf
 
@@ -89,7 +89,7 @@ def _compose(name: str, overrides: Sequence[str], prepare: Callable[[Sequence[st
 
 
 def choices_of(hydra: Any) -> dict[str, str | None]:
-    """The choice of each group of ours, from Hydra's own part of a config."""
+    """The choice of each group, without Hydra's own groups, from Hydra's part of a config."""
     return {group: choice for group, choice in hydra.runtime.choices.items() if group.split("/")[0] != "hydra"}
 
 

@@ -17,7 +17,7 @@ def find(what: str, target: str) -> Callable[..., Any]:
     """The class or function of a dotted path; the current directory is importable.
 
     Raises:
-        ConfigError: there is none; the sentence begins with `what`.
+        ConfigError: there is no such class or function; the sentence begins with `what`.
     """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
@@ -40,11 +40,11 @@ def find(what: str, target: str) -> Callable[..., Any]:
 
 
 def _is_module(path: str) -> bool:
-    """Whether there is such a module, which then has been imported."""
+    """Whether there is such a module; if so, it is imported."""
     try:
         importlib.import_module(path)
     except ModuleNotFoundError as error:
         if not path.startswith(str(error.name)):
-            raise  # it is there, and imports what is not
+            raise  # the module is there, but imports one that is not
         return False
     return True

@@ -1,4 +1,4 @@
-"""What is typed: overrides of a new run, of a resumed one, and arguments of `vi-check`."""
+"""Typed overrides: of a new run, of a resumed run, and the arguments of `vi-check`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from vi.settings.saved import Config, completed, plain, read, require_data, with
 
 
 def composable(overrides: Sequence[str]) -> list[str]:
-    """What Hydra is to compose: all overrides; beside `resume=RUN_DIR`, only what concerns Hydra itself and the logger.
+    """The overrides that Hydra composes: all; with `resume=RUN_DIR` only those of Hydra itself and of the logger.
 
     Raises:
-        ConfigError: the choice of a group is no name; or the directory holds no run, or another one was typed.
+        ConfigError: the choice of a group is no name; or the directory to resume holds no run, or was typed twice.
     """
     parsed = parse(overrides)
     typed = {o.key_or_group: None if o.is_delete() or o.is_sweep_override() else o.value() for o in parsed}
@@ -66,15 +66,15 @@ def _spelled_out(override: Any) -> str:
 
 
 def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig) -> Config:
-    """The config of a run that is gone on with: its own, with what was typed beside `resume` where that may change.
+    """The config of a resumed run: its own, with the typed overrides of keys that may change.
 
     Args:
         run_dir: the directory of the run.
         typed: the overrides.
-        composed: what Hydra has made of those that are `composable`.
+        composed: the config that Hydra composed from the `composable` ones.
 
     Raises:
-        ConfigError: the directory holds no run, or something was typed that differs from it.
+        ConfigError: the directory holds no run, its data have moved, or an override differs from its config.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -117,7 +117,7 @@ def _same_terms(asked: Any, kept: Any, settings: Any) -> tuple[Any, Any]:
 
 
 def require_same(run_dir: Path, composed: DictConfig) -> None:
-    """Raises ConfigError unless the run that a directory holds is of this config, but for what may change."""
+    """Raises ConfigError if the run in a directory has another config; the keys of `MAY_CHANGE` may differ."""
     from omegaconf import OmegaConf
 
     keys = [str(key) for key in composed if key not in ("hydra", *COMMANDS)]
@@ -148,7 +148,7 @@ def parse(overrides: Sequence[str]) -> list[Any]:
 
 
 def arguments(overrides: Sequence[str]) -> dict[str, Any]:
-    """The values of KEY=VALUE, read as overrides are; ConfigError where one cannot be read, or holds several values."""
+    """The values of KEY=VALUE texts; raises ConfigError if one cannot be read or holds several values."""
     from hydra.errors import HydraException
 
     try:

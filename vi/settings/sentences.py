@@ -1,4 +1,4 @@
-"""What Hydra, OmegaConf and Python say of a mistake, as one sentence: the key, the value and what is allowed."""
+"""One sentence for an error of Hydra, OmegaConf or Python: the key, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ SAID = {
     r"ConfigError raised while resolving interpolation: (.*?) full_key: ": "{0}",
     r"(?:\w+ raised while resolving interpolation: )?\"?(.*?)\"?\.? full_key: (\S+)": "{1}: {0}.",
 }
-"""What Hydra and OmegaConf say, and what is said instead."""
+"""Messages of Hydra and OmegaConf, as patterns, and the sentences that replace them."""
 EXTRAS = {"hydra/launcher=joblib": "joblib", "hydra/sweeper=optuna": "optuna"}
 
 
 def sentence(error: BaseException) -> str:
-    """An exception on one line; for Hydra's, the key or choice that is wrong and what is allowed."""
+    """An exception as one line. For Hydra's it names the wrong key or choice, and what is allowed."""
     text = " ".join(str(error).split())
     if override := getattr(error, "override", None):
         wrong = "cannot be read; close its brackets, and" if "=" in override else "is not of the form KEY=VALUE;"
@@ -52,7 +52,7 @@ def sentence(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception that says what is wrong, which Keras has below another, in bold."""
+    """The first line of an exception that says what is wrong; Keras puts a bold line before it."""
     lines = re.sub(r"\x1b\[\d+m", "", str(error)).splitlines()
     return next((line for line in lines if line and not line.startswith("Exception encountered when calling")), "")
 
