@@ -13,11 +13,13 @@ import tensorflow as tf
 import vi
 from tests.support import extensions, reference
 from tests.support.inventory import concrete
+from vi import posteriors
 from vi.errors import ConfigError
 from vi.estimators import (
     IWAE,
     AnalyticKL,
     ChiUpperBound,
+    DReG,
     Estimator,
     FDivergence,
     Renyi,
@@ -26,6 +28,7 @@ from vi.estimators import (
     StickingTheLanding,
     WakeSleep,
 )
+from vi.models import LatentVariableModel
 from vi.ops import log_mean_exp
 from vi.particles import Draws, Losses
 from vi.testing import Check, Report, bench, check_estimator, checks, expectation, gradients
@@ -451,7 +454,7 @@ def test_a_planted_mistake_fails_its_check_alone_with_the_sentence_that_names_it
     assert_fails(check_estimator(estimator), names, sentence)
 
 
-MEANS = {"expectation", *gradients.NAMES.values(), "gradients with β", "without a path"}
+MEANS = {"expectation", *gradients.NAMES.values(), "gradients with β", "without a path", "a shared variable"}
 
 
 @pytest.mark.parametrize(("estimator", "names", "sentence"), MORE, ids=name_of)
@@ -694,3 +697,31 @@ def test_the_command_takes_a_class_from_the_current_directory(tmp_path):
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=os.environ, timeout=300)
     assert (result.returncode, result.stderr) == (0, "")
     assert "16 passed, 0 failed, 4 not checked" in result.stdout
+
+
+VARIANTS = {"a TFP bijector", "a shared variable"}
+
+
+@pytest.mark.parametrize("estimator", [DReG, StickingTheLanding, ScoreFunction])
+def test_flows_of_tfp_and_shared_variables_keep_the_gradient(estimator, quick, monkeypatch):
+    only(monkeypatch, VARIANTS)
+    report = check_estimator(estimator)
+    assert [report[name].passed for name in sorted(VARIANTS)] == [True, True], report
+
+
+@pytest.mark.parametrize("estimator", [DReG, StickingTheLanding])
+def test_a_path_that_a_bijector_remembers_and_loses_is_found(estimator, quick, monkeypatch):
+    only(monkeypatch, {"a TFP bijector"})
+    monkeypatch.setattr(posteriors.base.tf, "identity", lambda tensor: tensor)
+    assert_fails(check_estimator(estimator), {"a TFP bijector"}, "bijectors remember the noise of each z")
+
+
+def test_a_prior_that_follows_the_loss_of_q_is_found(quick, monkeypatch):
+    only(monkeypatch, {"a shared variable"})
+    monkeypatch.setattr(LatentVariableModel, "shared", [])
+    assert_fails(check_estimator(DReG), {"a shared variable"}, "misses its objectives")
+
+
+def test_a_posterior_without_a_closed_form_may_be_refused(quick, monkeypatch):
+    only(monkeypatch, {"a TFP bijector"})
+    assert check_estimator(AnalyticKL)["a TFP bijector"].passed is None

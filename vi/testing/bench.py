@@ -23,7 +23,6 @@ from vi.testing.linear_gaussian import (
     NEAR,
     Affine,
     GivenGaussian,
-    GivenPrior,
     Place,
     data,
     make_model,
@@ -60,7 +59,7 @@ class Trial:
     def particles(self, kl_weight: float | tf.Tensor = 1.0) -> Particles:
         """The particles of the data."""
         kernel, bias, *prior = self.weights["generative"]
-        self.model.decoder, self.model.prior = Affine(kernel, bias), GivenPrior(*prior)
+        self.model.decoder, self.model.prior = Affine(kernel, bias), self.model.posterior.prior(*prior)
         self.model.encoder = Affine(*self.weights["inference"])
         return self.model.particles(self.x, self.noise, kl_weight)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from vi.estimators import Estimator
 from vi.settings.sentences import first_line
-from vi.testing import batches, extremes, following, state, tracing, values, weighting
+from vi.testing import batches, extremes, following, state, tracing, values, variants, weighting
 from vi.testing.bench import Bench
 from vi.testing.expectation import expectation
 from vi.testing.gradients import NAMES
@@ -34,6 +34,8 @@ CHECKS: dict[str, Callable[[str, Bench], Check]] = {
     "differences by θ": functools.partial(following.differences, group="generative"),
     "differences by φ": functools.partial(following.differences, group="inference"),
     "without a path": following.without_path,
+    "a TFP bijector": variants.bijector,
+    "a shared variable": variants.shared_variable,
     "β": batches.unweighted,
     "extreme weights": extremes.extremes,
     "one sample": extremes.one_sample,

@@ -71,9 +71,13 @@ class GivenGaussian(Posterior):
         loc, sd = q.distribution.loc, q.distribution.scale
         return loc + sd * eps, log_standard_normal(eps) - tf.reduce_sum(tf.math.log(sd), axis=-1)
 
-    def marginals(self, q: tfd.Distribution) -> tfd.Distribution:
+    def marginals(self, q: tfd.Distribution) -> tfd.Distribution | None:
         """The L Gaussians."""
         return q.distribution
+
+    def prior(self, loc: tf.Tensor, log_sd: tf.Tensor) -> GivenPrior:
+        """The prior that stands beside this posterior, with m and log s."""
+        return GivenPrior(loc, log_sd)
 
 
 class PathlessGaussian(GivenGaussian):
@@ -169,5 +173,5 @@ def log_marginal(x: np.ndarray) -> np.ndarray:
 def make_model(posterior: type[GivenGaussian]) -> LatentVariableModel:
     """The model in the current precision. Each `Trial` sets its weights."""
     theta, phi = ([tf.constant(w, keras.config.floatx()) for w in group] for group in weights_at(EXACT).values())
-    decoder, prior = Affine(*theta[:2]), GivenPrior(*theta[2:])
-    return LatentVariableModel(Affine(*phi), posterior(LATENTS), decoder, Gaussian((DIM,), sd=SD), prior)
+    family, decoder = posterior(LATENTS), Affine(*theta[:2])
+    return LatentVariableModel(Affine(*phi), family, decoder, Gaussian((DIM,), sd=SD), family.prior(*theta[2:]))
