@@ -198,7 +198,7 @@ def test_people_see_the_binarization_that_is_evaluated():
     grey = np.random.default_rng(0).random((1000, models.D)).astype(np.float32)
     data = Dataset({"x_train": grey}, "data", binarization="dynamic", validation=0.5)
     evaluator = Evaluator(models.linear_gaussian(), data)
-    blocks = [evaluator._data_block(data.validation, tf.constant(b)).numpy() for b in range(5)]
+    blocks = [evaluator._blocks.data(data.validation, tf.constant(b)).x.numpy() for b in range(5)]
     index = [0, 99, 100, 250, 499]
     np.testing.assert_array_equal(evaluator.view(data.validation, index), np.concatenate(blocks)[index])
     assert not np.array_equal(blocks[0][:, 0], blocks[1][:, 0])

@@ -1,0 +1,136 @@
+"""Statistics of one chunk of an evaluation: several blocks of data with several blocks of samples, in one graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from vi.data.dataset import Split
+from vi.errors import ConfigError
+from vi.evaluation.blocks import DATA_BLOCK, SAMPLE_BLOCK, Blocks
+from vi.evaluation.statistics import Statistics
+from vi.models.base import Model
+from vi.particles import Batch, Noise, Particles
+
+
+class Layout(NamedTuple):
+    """The size of a chunk.
+
+    Attributes:
+        down: the number of its blocks of data.
+        across: the number of its blocks of samples.
+        width: the number of samples in each of these.
+    """
+
+    down: int
+    across: int
+    width: int
+
+    @classmethod
+    def of(cls, samples: int, pairs: int) -> Layout:
+        """The layout for S = `samples` with about `pairs` pairs of a datum and a sample, in whole blocks."""
+        width = min(samples, SAMPLE_BLOCK)
+        across = min(max(1, pairs // (DATA_BLOCK * width)), math.ceil(samples / width))
+        return cls(max(1, pairs // (DATA_BLOCK * width * across)), across, width)
+
+    def rows(self, size: int) -> int:
+        """The number of chunks that hold `size` data."""
+        return math.ceil(size / (self.down * DATA_BLOCK))
+
+    def columns(self, samples: int) -> int:
+        """The number of chunks that hold `samples` samples."""
+        return math.ceil(samples / (self.across * self.width))
+
+
+class Chunks:
+    """Computes the statistics of chunks.
+
+    Args:
+        model: the model.
+        blocks: give data and noise.
+        jit: whether XLA compiles the statistics.
+    """
+
+    def __init__(self, model: Model, blocks: Blocks, jit: bool):
+        self.model, self.blocks = model, blocks
+        self._graph = tf.function(self._arrays, jit_compile=jit)
+
+    def statistics(self, split: Split, row: int, column: int, samples: int, layout: Layout) -> Statistics:
+        """The statistics of one chunk: its row says which data, its column which of the S = `samples` samples."""
+        first = tf.constant([row * layout.down, column * layout.across])
+        arrays = self._graph(split, first, tf.constant(samples), tuple(layout))
+        live = min(layout.across * layout.width, samples - column * layout.across * layout.width)
+        return Statistics(live, *(np.asarray(array, np.float64) for array in arrays))
+
+    def _arrays(
+        self, split: Split, first: tf.Tensor, samples: tf.Tensor, layout: tuple[int, int, int]
+    ) -> tuple[tf.Tensor, ...]:
+        """The arrays of `Statistics` for the chunk whose first blocks of data and of samples are `first` `[2]`."""
+        down, across, width = layout
+        particles = self.model.particles(self._batch(split, first[0], down), self._noise(first, down, across, width))
+        live = first[1] * width + tf.range(across * width) < samples
+        return *reduce_samples(particles, live), exact_kl(particles)
+
+    def _batch(self, split: Split, first: tf.Tensor, down: int) -> Batch:
+        """The data of `down` blocks, `[down · DATA_BLOCK, *event]`."""
+        x = each(lambda i: self.blocks.data(split, first + i).x, down)  # [down, DATA_BLOCK, *event]
+        x = tf.reshape(x, [down * DATA_BLOCK, *x.shape[2:]])
+        return Batch(x, index=self.blocks.index(split, first, down), size=len(split))
+
+    def _noise(self, first: tf.Tensor, down: int, across: int, width: int) -> Noise:
+        """The noise of all blocks of a chunk, `[down · DATA_BLOCK, across · width, ...]`."""
+
+        def block(i: tf.Tensor) -> tf.Tensor:
+            return self.blocks.noise(first[0] + i // across, first[1] + i % across, width)
+
+        eps = each(block, down * across)  # [down · across, DATA_BLOCK, width, ...]
+        eps = tf.reshape(eps, [down, across, *eps.shape[1:]])
+        eps = tf.experimental.numpy.swapaxes(eps, 1, 2)  # [down, DATA_BLOCK, across, width, ...]
+        return Noise(posterior=tf.reshape(eps, [down * DATA_BLOCK, across * width, *eps.shape[4:]]))
+
+
+def reduce_samples(particles: Particles, live: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """The arrays of `Statistics` over those samples of particles that are `live` `[S]`, except `exact_kl`."""
+    log_prior, log_posterior, values = particles.log_prior, particles.log_posterior, [particles.log_likelihood]
+    if log_prior is not None and log_posterior is not None:
+        values += [log_posterior - log_prior, particles.log_weight]
+    dtype = particles.log_likelihood.dtype
+    mean = total(values, live) / tf.reduce_sum(tf.cast(live, dtype))
+    square = total((values - mean[..., None]) ** 2, live)
+    if len(values) == 1:  # q or p is implicit
+        return mean, square, tf.zeros_like(mean[0]), tf.zeros([2, *mean[0].shape], dtype)
+    log_weight = tf.where(live, particles.log_weight, -math.inf)
+    top = tf.maximum(tf.reduce_max(log_weight, 1), mean.dtype.min)  # finite, also if all weights are zero
+    scaled = tf.exp(log_weight - top[:, None])
+    return mean, square, top, tf.stack([tf.reduce_sum(scaled, 1), tf.reduce_sum(scaled**2, 1)])
+
+
+def exact_kl(particles: Particles) -> tf.Tensor:
+    """KL(q(z|x) ‖ p(z)) in closed form, `[B]`, in nats; `[0]` if there is none.
+
+    The KL of several stochastic layers depends on samples, so it is no closed form here.
+    """
+    try:
+        terms = list(particles.posterior.kl_terms(particles.prior, particles.z).values())
+    except ConfigError:
+        terms = []
+    if len(terms) != 1 or terms[0].shape[1] != 1:
+        return tf.zeros([0], particles.z.dtype)
+    return particles.kl()
+
+
+def each(function: Callable[[tf.Tensor], tf.Tensor], count: int) -> tf.Tensor:
+    """The values of a function at 0 … count−1, `[count, ...]`, one after another, so that it is compiled once."""
+    if count == 1:
+        return function(tf.constant(0))[None]
+    return tf.map_fn(function, tf.range(count), fn_output_signature=keras.config.floatx(), parallel_iterations=1)
+
+
+def total(values: tf.Tensor | list[tf.Tensor], live: tf.Tensor) -> tf.Tensor:
+    """The sum of `values` `[..., S]` over the samples that are `live` `[S]`."""
+    return tf.reduce_sum(tf.where(live, values, 0.0), axis=-1)
