@@ -9,7 +9,7 @@ from typing import Any
 from vi.errors import ConfigError
 from vi.kinds import ANYTHING, Decay, Kind, NonNegative, Positive, Range, Schedule, kind_of
 from vi.settings import sections
-from vi.settings.constructors import REQUIRED, Constructor, read
+from vi.settings.constructors import REQUIRED, read
 from vi.settings.keys import COMMANDS, COMPONENTS, FILLED_IN, GROUPS, MISSING, is_of, leaves, show, suggestion
 
 TARGET = Kind(
@@ -44,30 +44,38 @@ def check(config: Mapping[str, Any]) -> None:
         if not isinstance(config.get(section), Mapping):
             raise ConfigError(_must_hold(section, config.get(section)))
     for component in COMPONENTS:
-        settings = config.get(component)
-        if not isinstance(settings, Mapping):
-            raise ConfigError(f"{component}={show(settings)}: must be one of the group's choices, or custom.")
-        if settings.get("_target_", MISSING) == MISSING:
-            raise ConfigError(
-                f"{component}=custom: needs {component}._target_=DOTTED.PATH of a class or function of your own."
-            )
-        if not TARGET.test(settings["_target_"]):
-            raise ConfigError(f"{component}._target_={show(settings['_target_'])}: must be {TARGET.allowed}.")
+        _check_target(component, config.get(component))
     _require_set(config)
     _check_sections(config, sections.RUN, (*COMPONENTS, "choices"))
     choices = config.get("choices") or {}
     for component in COMPONENTS:
-        settings, given = config[component], GIVEN.get(component, ())
         if component != "optimizer":
-            check_call(component, settings, given, choices.get(component))
-            continue
-        common = {name: value for name, value in settings.items() if name not in GROUPS}
-        check_call("optimizer", common, choice=choices.get(component))
-        for group in GROUPS:
-            if not isinstance(own := settings.get(group) or {}, Mapping):
-                raise ConfigError(f"optimizer.{group}={show(own)}: must hold settings, optimizer.{group}.KEY=VALUE.")
-            if own:
-                check_call(f"optimizer.{group}", {**common, **own})
+            check_call(component, config[component], GIVEN.get(component, ()), choices.get(component))
+    _check_optimizer(config["optimizer"], choices.get("optimizer"))
+
+
+def _check_target(component: str, settings: Any) -> None:
+    if not isinstance(settings, Mapping):
+        raise ConfigError(f"{component}={show(settings)}: must be one of the group's choices, or custom.")
+    target = settings.get("_target_", MISSING)
+    if target == MISSING:
+        raise ConfigError(
+            f"{component}=custom: needs {component}._target_=DOTTED.PATH of a class or function of your own."
+        )
+    if not TARGET.test(target):
+        raise ConfigError(f"{component}._target_={show(target)}: must be {TARGET.allowed}.")
+
+
+def _check_optimizer(settings: Mapping[str, Any], choice: str | None) -> None:
+    """Checks the settings of all groups of parameters, and the settings of each group laid over them."""
+    common = {name: value for name, value in settings.items() if name not in GROUPS}
+    check_call("optimizer", common, choice=choice)
+    for group in GROUPS:
+        own = settings.get(group) or {}
+        if not isinstance(own, Mapping):
+            raise ConfigError(f"optimizer.{group}={show(own)}: must hold settings, optimizer.{group}.KEY=VALUE.")
+        if own:
+            check_call(f"optimizer.{group}", {**common, **own})
 
 
 def check_request(command: str, asked: Mapping[str, Any]) -> None:
@@ -76,19 +84,17 @@ def check_request(command: str, asked: Mapping[str, Any]) -> None:
     _check_sections(asked, sections.REQUESTS[command])
 
 
-def check_call(
-    key: str, settings: Mapping[str, Any], given: Sequence[str] = (), choice: str | None = None
-) -> Constructor | None:
-    """Holds settings to the constructor of their `_target_`, which is returned; None where it cannot be read.
+def check_call(key: str, settings: Mapping[str, Any], given: Sequence[str] = (), choice: str | None = None) -> None:
+    """Holds settings to the constructor of their `_target_`, where the constructor can be read without running code.
 
     Args:
         key: of the settings, for the sentence; "" where the arguments stand by themselves.
         settings: `_target_` and the arguments.
         given: further arguments of the call.
-        choice: what was chosen for the group; the sentence names it instead of the target where it is the target.
+        choice: of the group. If it is the target, the sentence names the choice.
 
     Raises:
-        ConfigError: there is no such target, an argument is missing, not known, or not allowed.
+        ConfigError: there is no such target, or an argument is missing, unknown or not allowed.
     """
     target, prefix = str(settings["_target_"]), f"{key}." if key else ""
     what = f"{key}={target}" if choice == target else f"{prefix}_target_={target}" if key else target
@@ -97,7 +103,7 @@ def check_call(
     except ConfigError as error:
         raise ConfigError(f"{what}: {error}") from None
     if constructor is None:
-        return None
+        return
     arguments, of_keras = constructor.arguments, target.startswith("keras.")
     for name, value in settings.items():
         if name in ("_target_", "_args_", "_partial_", "_recursive_", "_convert_"):
@@ -115,11 +121,10 @@ def check_call(
     if unknown := [name for name in given if name not in arguments and not constructor.open]:
         raise ConfigError(f"{what}: must take the argument {unknown[0]}, which every {key} is given.")
     if "_args_" in settings or settings.get("_partial_"):
-        return constructor
+        return
     for name, argument in arguments.items():
         if argument.default is REQUIRED and name not in settings and name not in given:
             raise ConfigError(f"{prefix}{name} is not set; {target} needs it: {prefix}{name}=VALUE.")
-    return constructor
 
 
 def _taken(prefix: str, name: str, arguments: Mapping[str, Any], given: Sequence[str]) -> str:
