@@ -1,4 +1,4 @@
-"""Numerical building blocks of bounds, all in log space."""
+"""Numerical building blocks of bounds, in log space."""
 
 from __future__ import annotations
 

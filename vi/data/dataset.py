@@ -1,4 +1,4 @@
-"""Data sets: arrays that are checked once, stay in memory in their own dtype, and are converted in the graph."""
+"""Data sets: arrays are checked once, stay in memory in their own dtype, and are converted in the graph."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Split:
         y: labels `[N]`, or None.
         weight: a weight for each datum in the loss `[N]`, or None.
         kl_weight: a weight for each datum of its KL term in the loss `[N]`, which multiplies β; or None.
-        index: where each datum stands in the array that it was taken from, `[N]`; None where this is that array.
+        index: the position of each datum in the array that the split was taken from, `[N]`; None for the array itself.
     """
 
     x: np.ndarray

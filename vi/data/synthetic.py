@@ -1,4 +1,4 @@
-"""Data that are made, not read: of a model that is known, and none at all."""
+"""Data that are made, not read: from a known model, or none at all."""
 
 from __future__ import annotations
 

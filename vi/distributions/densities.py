@@ -1,4 +1,4 @@
-"""Target densities to fit q to, as examples of `prior=density`: log p̃(z) `[...]` in nats of z `[..., L]`."""
+"""Examples of target densities for `prior=density`: log p̃(z) `[...]`, in nats, for z `[..., L]`."""
 
 from __future__ import annotations
 

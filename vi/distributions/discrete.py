@@ -10,7 +10,7 @@ from vi.errors import SettingError
 
 
 class OneHot(tfd.OneHotCategorical):
-    """TensorFlow Probability's, with a log mass that is differentiable by the value too, and not −∞ off its support."""
+    """A one-hot variable whose log mass is differentiable by the value and finite off the support."""
 
     def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
         return tf.reduce_sum(x * tf.nn.log_softmax(self.logits), axis=-1)
@@ -22,12 +22,12 @@ def bits(logits: tf.Tensor) -> tfd.Distribution:
 
 
 def one_hots(logits: tf.Tensor) -> tfd.Distribution:
-    """N independent one-hot variables of logits `[..., N, K]`, one after the other, of event `[N·K]`."""
+    """N independent one-hot variables with logits `[..., N, K]`, concatenated: event `[N·K]`."""
     return flat(OneHot(logits=logits, dtype=logits.dtype))
 
 
 def flat(variables: tfd.Distribution) -> tfd.Distribution:
-    """Of a batch `[..., N]` of events `[K]`, the joint distribution, of event `[N·K]`."""
+    """The joint distribution, of event `[N·K]`, of a batch `[..., N]` of events `[K]`."""
     n, k = variables.batch_shape[-1], variables.event_shape[0]
     return tfd.TransformedDistribution(tfd.Independent(variables, 1), tfb.Reshape([n * k], [n, k]))
 

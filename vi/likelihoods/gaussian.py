@@ -54,7 +54,7 @@ class Gaussian(Likelihood):
         return tfd.Independent(tfd.Normal(*self._parameters(output)), len(self.event_shape))
 
     def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """−½ Σ ((x − μ) / σ)² − Σ log σ − D/2 log 2π: with constants left out of the sum, precise for many elements."""
+        """−½ Σ ((x − μ) / σ)² − Σ log σ − D/2 log 2π; constants stay out of the sums, which keeps precision."""
         loc, scale = self._parameters(output)
         axes, size = self.event_axes(), math.prod(self.event_shape)
         square = tf.reduce_sum(((x - loc) / scale) ** 2, axis=axes)
@@ -64,7 +64,7 @@ class Gaussian(Likelihood):
         return -0.5 * square - (log_scale + 0.5 * size * math.log(2 * math.pi))
 
     def _parameters(self, output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """μ, and σ as a number, for each element, or for each element of each datum."""
+        """μ, and σ: one number, one for each element, or one for each element of each datum."""
         loc, scale = output, tf.constant(self.sd, output.dtype)
         if self.scale == "output":
             loc, raw_scale = tf.split(output, 2, axis=-1)
@@ -82,6 +82,6 @@ class Gaussian(Likelihood):
         return p.mean() + p.stddev() * noise
 
     def initial_output(self, mean: np.ndarray) -> np.ndarray:
-        """The mean, or its logit as a Bernoulli's; and 0 for the raw scale, which starts at `sd`."""
+        """The mean, or its logit for a sigmoid mean; and 0 for the raw scale, which starts at `sd`."""
         mean = logit(mean) if self.mean == "sigmoid" else mean
         return np.concatenate([mean, np.zeros_like(mean)], axis=-1) if self.scale == "output" else mean

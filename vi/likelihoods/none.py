@@ -12,9 +12,9 @@ NO_DATA = "likelihood=none: describes no data, so none can be drawn, and z has n
 
 
 class NoLikelihood(Likelihood):
-    """The likelihood left out: log p(x|z) = 0, so that the ELBO is −KL(q(z|x) ‖ p(z)).
+    """No likelihood: log p(x|z) = 0, so the ELBO is −KL(q(z|x) ‖ p(z)).
 
-    With a prior that is known up to its normalizer Z alone, the ELBO is log Z − KL(q ‖ p): q is fitted to a density.
+    With a prior p̃(z) / Z of unknown normalizer Z the ELBO is log Z − KL(q ‖ p), which fits q to a density.
     """
 
     support = "none"

@@ -62,8 +62,7 @@ def conv_decoder(
 ) -> keras.Model:
     """Dense layers, transposed convolutions and a linear convolution: `conv_encoder` mirrored.
 
-    Each transposed convolution gives the size from which the convolution of the same kernel, stride and padding
-    would lead back, so that the last one gives the size of the output whatever that is.
+    Each transposed convolution inverts the shape change of the matching convolution, so the output size is exact.
 
     Args:
         latent_dim: L.

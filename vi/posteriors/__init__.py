@@ -1,4 +1,4 @@
-"""Approximate posteriors q(z|x): each turns encoder features into the pushforward of a base noise."""
+"""Approximate posteriors q(z|x): each turns encoder features into a distribution, the pushforward of a base noise."""
 
 from vi.posteriors.base import ConditionalPosterior, Posterior
 from vi.posteriors.continuous import Deterministic, DiagonalGaussian, FullCovarianceGaussian, LocationScale, MeanField

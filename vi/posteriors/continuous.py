@@ -15,7 +15,7 @@ from vi.posteriors.base import Posterior
 
 
 class MeanField(Posterior):
-    """Base of the families z = μ(x) + σ(x) ε of independent dimensions, with μ and a log scale as linear heads.
+    """Base of the families z = μ(x) + σ(x) ε with independent dimensions; μ and a log scale are linear heads.
 
     Args:
         latent_dim: L.
@@ -47,7 +47,7 @@ class DiagonalGaussian(MeanField):
 
 
 class LocationScale(MeanField):
-    """z = μ(x) + σ(x) ε, the base distribution of ε being a choice: its family and its scale.
+    """z = μ(x) + σ(x) ε, where the family and the scale of ε are chosen.
 
     Args:
         latent_dim: L.
@@ -74,7 +74,7 @@ class LocationScale(MeanField):
         self.base, self.base_scale = self.BASES[base], float(base_scale)
 
     def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
-        """ε, `[*shape, L]`: the base's quantiles of uniform numbers."""
+        """ε, `[*shape, L]`: quantiles of the base at uniform numbers."""
         uniform = random.uniform([*shape, self.latent_dim], seed, self.compute_dtype)
         return self._univariate(tf.zeros([], uniform.dtype), tf.ones([], uniform.dtype)).quantile(uniform)
 
@@ -89,7 +89,7 @@ class LocationScale(MeanField):
         return loc + scale * eps, base.log_prob(eps) - tf.reduce_sum(tf.math.log(scale), axis=-1)
 
     def marginals(self, q: tfd.Distribution) -> tfd.Distribution:
-        """Those L members."""
+        """The L independent members."""
         return q.distribution
 
     def _univariate(self, loc: tf.Tensor, scale: tf.Tensor) -> tfd.Distribution:
@@ -97,7 +97,7 @@ class LocationScale(MeanField):
 
 
 class Deterministic(Posterior):
-    """A point mass at f(x), which has no density: the code of an autoencoder, not a distribution.
+    """A point mass at f(x), for autoencoders. It has no density.
 
     Args:
         latent_dim: L.
@@ -113,11 +113,11 @@ class Deterministic(Posterior):
         return {"loc": self.head(features)[:, None]}
 
     def distribution(self, **parameters: tf.Tensor) -> tfd.Distribution:
-        """All mass at f(x)."""
+        """The point mass at f(x)."""
         return tfd.VectorDeterministic(**parameters)
 
     def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
-        """None is needed: `[*shape, 0]`."""
+        """Empty noise, `[*shape, 0]`: a point mass needs none."""
         return tf.zeros([*shape, 0], self.compute_dtype)
 
     def push(self, q: tfd.Distribution, eps: tf.Tensor) -> tuple[tf.Tensor, None]:
@@ -128,8 +128,8 @@ class Deterministic(Posterior):
 class FullCovarianceGaussian(Posterior):
     """q(z|x) = N(μ(x), L(x) L(x)ᵀ), L lower triangular with a softplus diagonal.
 
-    The heads give μ and the L (L + 1) / 2 entries of the factor (as in the TensorFlow Probability team's
-    "Variational autoencoders with TFP layers", 2019, but for 1e-5 that is added to the diagonal there).
+    The heads give μ and the L (L + 1) / 2 entries of the factor, as in the TensorFlow Probability team's "Variational
+    autoencoders with TFP layers" (2019). That text also adds 1e-5 to the diagonal.
     """
 
     def __init__(self, latent_dim: int):

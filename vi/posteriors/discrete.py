@@ -15,7 +15,7 @@ from vi.posteriors.base import Posterior
 
 
 class Bernoulli(Posterior):
-    """q(z|x) = Π Bernoulli(z_i; sigmoid(f_i(x))): L independent bits, whose logits are a linear head."""
+    """q(z|x) = Π Bernoulli(z_i; sigmoid(f_i(x))): L independent bits with logits from a linear head."""
 
     reparameterized = False
     discrete = True
@@ -42,12 +42,12 @@ class Bernoulli(Posterior):
         return z, q.log_prob(z)
 
     def marginals(self, q: tfd.Distribution) -> tfd.Distribution:
-        """Those L bits."""
+        """The L independent bits."""
         return q.distribution
 
 
 class Categorical(Posterior):
-    """N independent one-hot variables of K categories, whose logits are a linear head; z is `[B, S, N·K]`.
+    """N independent one-hot variables of K categories with logits from a linear head; z is `[B, S, N·K]`.
 
     Args:
         latent_dim: L = N·K.
@@ -84,5 +84,5 @@ class Categorical(Posterior):
         return z, q.log_prob(z)
 
     def marginals(self, q: tfd.Distribution) -> tfd.Distribution:
-        """Those N variables."""
+        """The N independent variables."""
         return q.distribution.distribution

@@ -1,6 +1,6 @@
 """Discrete posteriors whose samples are relaxed in training: Gumbel-softmax and Concrete distributions.
 
-Outside training they are the discrete families that they extend: hard samples and log masses, whatever the temperature.
+Outside training they are the discrete families that they extend, with hard samples and log masses.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ if TYPE_CHECKING:
 class Relaxation(Posterior):
     """Base of the discrete families whose samples in training are differentiable in φ.
 
-    *Straight-through* samples (Bengio et al., 2013; Jang et al., 2017, section 2.2) are hard, with their log mass, and
-    have the gradient of the relaxed ones, which is **biased**: of any estimator, the value is exact and the gradient
-    is not.
+    *Straight-through* samples (Bengio et al., 2013; Jang et al., 2017, section 2.2) are hard samples with their log
+    mass, but pass the gradient of the relaxed samples. For every estimator the value is exact and the gradient is
+    **biased**.
 
-    *Relaxed* samples lie between the hard ones. What the decoder sees is `code(z)`; z itself is its logarithm or its
-    logit (the ExpConcrete distribution of Maddison et al., 2017, appendix C.3), so that no density overflows at any
-    temperature. log q(z|x) and log p(z) are densities of z, both at the same temperature: an estimator of log weights
-    then bounds log p(x) of the relaxed model, which is continuous. The KL in closed form is that of the discrete
-    distributions (Jang et al., 2017), so that the objective of `AnalyticKL` bounds nothing. Both are biased for the
-    discrete model, the less the lower the temperature, at which the variance rises.
+    *Relaxed* samples lie between the hard ones. The decoder sees `code(z)`. z itself is the logarithm or the logit of
+    the code (the ExpConcrete distribution of Maddison et al., 2017, appendix C.3), so no density overflows at any
+    temperature. log q(z|x) and log p(z) are densities of z at the same temperature. An estimator of log weights then
+    bounds log p(x) of the relaxed model, which is continuous. The KL in closed form is between the discrete
+    distributions (Jang et al., 2017), so the objective of `AnalyticKL` bounds nothing. Both are biased for the discrete
+    model. A lower temperature means less bias and more variance.
 
     Args:
         latent_dim: L.
         temperature: above 0, a number or a Keras schedule of the training step.
-        straight_through: whether samples in training are straight-through, not relaxed.
-        options: those of the discrete family.
+        straight_through: true makes samples in training straight-through instead of relaxed.
+        options: the options of the discrete family.
     """
 
     reparameterized = True
@@ -85,11 +85,11 @@ class Relaxation(Posterior):
 
     @abc.abstractmethod
     def relaxed_sample(self, logits: tf.Tensor, temperature: tf.Tensor, eps: tf.Tensor) -> tf.Tensor:
-        """Its sample `[..., L]` from the noise of which the hard one is made."""
+        """A relaxed sample `[..., L]`, from the noise that gives the hard sample."""
 
     @abc.abstractmethod
     def code(self, z: tf.Tensor) -> tf.Tensor:
-        """What the decoder sees of a relaxed sample, both `[..., L]`: numbers between 0 and 1."""
+        """The form of a relaxed sample that the decoder sees, both `[..., L]`: numbers between 0 and 1."""
 
 
 class GumbelSoftmax(Relaxation, Categorical):
@@ -125,7 +125,7 @@ class GumbelSoftmax(Relaxation, Categorical):
         return discrete.flatten(tf.nn.log_softmax((logits + discrete.gumbel(eps)) / temperature))
 
     def code(self, z: tf.Tensor) -> tf.Tensor:
-        """exp(z): for each variable K numbers whose sum is 1."""
+        """exp(z): K numbers with sum 1 for each variable."""
         return tf.exp(z)
 
 
@@ -163,14 +163,14 @@ class BinaryConcrete(Relaxation, Bernoulli):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StraightThrough(ConditionalPosterior):
-    """q(z|x) in training with hard samples, which pass the gradient of relaxed ones."""
+    """q(z|x) in training with hard samples that pass the gradient of relaxed ones."""
 
     family: Relaxation
     temperature: tf.Tensor
 
     @property
     def exact_path(self) -> bool:
-        """False: the gradient is that of other samples."""
+        """False: the gradient belongs to the relaxed samples."""
         return False
 
     def sample(self, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -212,14 +212,14 @@ class Concrete(ConditionalPosterior):
         return self.family.relaxed_log_prob(**self.parameters, temperature=self.temperature, z=z)
 
     def code(self, z: tf.Tensor) -> tf.Tensor:
-        """What the decoder sees of relaxed z, both `[B, S, L]`."""
+        """The form of relaxed z that the decoder sees, both `[B, S, L]`."""
         return self.family.code(z)
 
     def against(self, prior: PriorDensity) -> RelaxedPrior:
         """The prior relaxed at the same temperature.
 
         Raises:
-            ConfigError: the prior is not of independent variables of the same kind.
+            ConfigError: the prior does not consist of independent variables of the same kind.
         """
         if not isinstance(prior.marginals(), type(self.family.marginals(self.distribution))):
             raise ConfigError(

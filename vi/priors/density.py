@@ -12,9 +12,9 @@ from vi.priors.base import Prior
 
 
 class Density(Prior):
-    """Any density p(z) = p̃(z) / Z that is known up to its normalizer Z.
+    """Any density p(z) = p̃(z) / Z whose normalizer Z need not be known.
 
-    An ELBO with it is one of log Z too: with `likelihood=none`, the bound is log Z − KL(q ‖ p).
+    An ELBO with this prior includes log Z: with `likelihood=none` the bound is log Z − KL(q ‖ p).
 
     Args:
         latent_dim: L.

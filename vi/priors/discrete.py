@@ -14,7 +14,7 @@ from vi.priors.base import Prior
 
 
 class Bernoulli(Prior):
-    """p(z) = Π Bernoulli(z_i): L fair coins, or coins of learned logits, which belong to θ.
+    """p(z) = Π Bernoulli(z_i): L fair coins, or coins with learned logits, which belong to θ.
 
     Args:
         latent_dim: L.
@@ -44,7 +44,7 @@ class Bernoulli(Prior):
         return discrete.flip(self.marginals().logits, noise)
 
     def marginals(self) -> tfd.Distribution:
-        """Those L bits."""
+        """The L independent bits."""
         return self.distribution.distribution
 
 
@@ -79,5 +79,5 @@ class Categorical(Prior):
         return discrete.choose(self.marginals().logits, noise)
 
     def marginals(self) -> tfd.Distribution:
-        """Those N variables."""
+        """The N independent variables."""
         return self.distribution.distribution.distribution

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, the last two and the best."""
+"""Checkpoints: the last two and the best, each written whole or not at all."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ Variables = Mapping[str, Sequence[Any]]
 class Checkpoints:
     """The checkpoints of a run: folders below `directory`, named by their step.
 
-    The last two are kept, and those that their states name as the best: so if the last one is damaged, the one
-    before it and the best until then are still there.
+    The last two are kept, and the best that each of them names. If the last one is damaged, the one before it and its
+    best are still there.
 
     Args:
         directory: made when the first one is written.
@@ -122,7 +122,7 @@ def write(folder: Path, variables: Variables) -> None:
 
 
 def read(folder: Path, variables: Variables) -> None:
-    """Gives the variables the values that `write` has kept; a folder may hold other lists beside them.
+    """Assigns the values that `write` has kept; a folder may hold other lists too.
 
     Raises:
         ConfigError: their number or their shapes differ.

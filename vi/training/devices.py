@@ -1,4 +1,4 @@
-"""What a training runs on: GPUs, where there are any, and whether XLA compiles."""
+"""The devices of a training, and whether XLA compiles it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import tensorflow as tf
 
 
 def set_up_devices() -> None:
-    """Lets GPUs, where there are any, take memory as it is needed; before anything is placed on them."""
+    """Lets GPUs take memory as they need it. It must run before anything is placed on them."""
     with contextlib.suppress(RuntimeError):  # a run before this one has set them up
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def wants_xla(model: Any, config: dict) -> bool:
-    """Whether XLA compiles, as trainer.jit says; auto is what is faster: on CPUs not if there are convolutions."""
+    """Whether XLA compiles: as trainer.jit says; "auto" compiles on GPUs, and on CPUs without convolutions."""
     if (jit := config["trainer"]["jit"]) != "auto":
         return jit
     convolutional = any(len(v.shape) > 3 for v in model.variables)

@@ -1,4 +1,4 @@
-"""A whole training: compiled calls until the next evaluation, a row of metrics, a checkpoint, and so on."""
+"""A whole training: compiled calls up to each evaluation, then a row of metrics and a checkpoint."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def fit(
     diagnose: Callable[[bool], dict[str, float | None]] | None = None,
     diagnose_every: float | None = None,
 ) -> Progress:
-    """Trains for so many epochs, or until `monitor` has not improved for `patience` evaluations.
+    """Trains for `epochs` epochs, or until `monitor` has not improved for `patience` evaluations.
 
     Args:
         trainer: at the step where to begin.
@@ -94,13 +94,12 @@ def fit(
         checkpoints: `Checkpoints`, written at every evaluation.
         loggers: each has `progress(progress)`, called about once a second, and `log(row)`, at each evaluation.
         epochs: how often each datum is seen.
-        evaluate_every: epochs between evaluations; the end is always evaluated.
+        evaluate_every: epochs between evaluations; the last step is always evaluated.
         monitor: the metric that the best checkpoint and early stopping go by; bounds are maximized,
             everything else is minimized. Where it cannot be computed, `validation/nll`.
         patience: None never stops early.
         steps_per_call: train steps for each compiled call; "auto" makes a call last about a second.
-        nonfinite: what becomes of a step whose loss or gradients are not finite: "stop" raises, and "skip" leaves
-            it out, so that it changes no parameter.
+        nonfinite: "stop" raises at a step whose loss or gradients are not finite; "skip" leaves the step out.
         progress: where to begin, as restored with the trainer; it is brought forward in place.
         check: called between compiled calls, by `validate` and by `diagnose`; raises Interrupted to end the
             training, which is then saved.
@@ -160,7 +159,7 @@ def fit(
 
 
 def last_good(saved: int | None) -> str:
-    """The end of a sentence: which checkpoint is good."""
+    """The end of a sentence: the last good checkpoint."""
     return "no checkpoint was written" if saved is None else f"the last good checkpoint is of step {saved}"
 
 
@@ -170,7 +169,7 @@ def steps_of(epochs: float, trainer: Trainer) -> int:
 
 
 class _Pace:
-    """How many steps a compiled call takes: a given number, or so many that it lasts about a second."""
+    """The number of steps of a compiled call: a given number, or as many as take about a second."""
 
     def __init__(self, steps: int | Literal["auto"]):
         self.auto = steps == "auto"
@@ -178,7 +177,7 @@ class _Pace:
         self.compiled = False
 
     def measure(self, progress: Progress, steps: int, examples: int, seconds: float) -> None:
-        """Counts a call; the first one compiles, and says nothing of the speed."""
+        """Counts a call. The first one compiles, so it does not count for the speed."""
         if self.compiled:
             progress.training_seconds += seconds
             progress.training_examples += examples
@@ -188,7 +187,7 @@ class _Pace:
 
 
 def _call(trainer: Trainer, progress: Progress, pace: _Pace, target: int) -> bool:
-    """One compiled call, to `target` at most; returns whether it did not end at a step that is not finite."""
+    """One compiled call, up to `target` at most; returns whether all its steps were finite."""
     start = time.perf_counter()
     finite = trainer.run(min(pace.steps, target - progress.step))
     steps = int(trainer.step.numpy()) - progress.step

@@ -1,4 +1,4 @@
-"""Schedules of the training step that Keras has not."""
+"""Schedules of the training step that Keras lacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vi.kinds import NonNegative, Positive, Range
 
 
 class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
-    """Cyclical annealing of the KL weight (Fu et al., 2019, eq. 6): in each cycle it rises linearly and then stays.
+    """Cyclical annealing of the KL weight (Fu et al., 2019, eq. 6): in each cycle the weight rises, then stays.
 
     Args:
         period: the steps of a cycle.
@@ -49,7 +49,7 @@ class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
 
 
 class Annealing(keras.optimizers.schedules.LearningRateSchedule):
-    """The temperature max(minimum, exp(−rate · step)) of Jang et al. (2017, section 4), which no schedule of Keras is.
+    """The temperature max(minimum, exp(−rate · step)) of Jang et al. (2017, section 4).
 
     Args:
         rate: how fast it falls from 1.
