@@ -417,7 +417,7 @@ MORE = [
     (NaiveExp, {"extreme weights"}, "stay in log space"),
     (SurrogateAsBound, {"expectation"}, "a surrogate such as Σ w̃ log w is returned as its bound"),
     (NoUpperBound, {"expectation"}, "should kind be estimate?"),
-    (Raised, {"shape"}, 'Raised: kind="upper" needs an `objective` of its own, for −bound would raise it.'),
+    (Raised, {"shape"}, 'Raised: kind="upper" needs an `objective`, since −bound would raise the bound.'),
     (NoPrior, {"gradient for θ"}, "no gradient for the parameters of p(z), so a learned prior would not change"),
     (StandardPrior, {"expectation"}, "so a density is missing or wrong"),
     (Unweighed, {"gradients with β"}, "β weighs neither group, though p(z) stands in what they descend"),
