@@ -35,7 +35,7 @@ def test_help_is_for_people_and_needs_no_tensorflow(tmp_path):
             ["estimator=iwea"],
             "vi-train: estimator=iwea: there is no such choice; did you mean iwae? Allowed: analytic_kl, ",
         ),
-        (["data=omniglot"], "vi-train: data=omniglot: set data.path or VI_DATA_DIR to a folder that holds omniglot"),
+        (["data=omniglot"], "vi-train: data.path=null: set path or VI_DATA_DIR to a folder that holds omniglot"),
         (["estimator=custom", "estimator._target_=my.Own"], "vi-train: estimator._target_=my.Own: "),
     ],
 )
