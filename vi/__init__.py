@@ -41,7 +41,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports what is asked for when it is asked for: TensorFlow takes seconds."""
+    """Imports a public name when it is first used, because the import of TensorFlow takes seconds."""
     import importlib
 
     if name == "testing":

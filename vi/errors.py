@@ -1,4 +1,4 @@
-"""The errors that are written for people: one sentence each, shown without a traceback."""
+"""The errors that a user sees: one sentence each, shown without a traceback."""
 
 import re
 
@@ -13,12 +13,12 @@ class ConfigError(Exception):
 class SettingError(ConfigError):
     """An argument of a class or function is not allowed: `SettingError("alpha", 1, "must not be 1.")`.
 
-    The sentence is in the terms of the class: "alpha=1: must not be 1." The commands name the component too:
-    "estimator.alpha=1: must not be 1."
+    The sentence names the argument: "alpha=1: must not be 1." The commands add the component: "estimator.alpha=1: must
+    not be 1."
 
     Args:
         setting: the name of the argument.
-        value: what it was given.
+        value: the value of the argument.
         allowed: what is allowed, as the rest of the sentence.
     """
 
@@ -28,7 +28,7 @@ class SettingError(ConfigError):
 
 
 class RunError(Exception):
-    """A run that had begun could not go on: exit code 1. The sentence says where and what to do."""
+    """A run that has begun cannot continue: exit code 1. The sentence says where it stopped and what to do."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -43,7 +43,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def reason(error: BaseException) -> str:
-    """What an operating system's or TensorFlow's error says, on one line."""
+    """The message of an error of the operating system or of TensorFlow, on one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     text = str(getattr(error, "message", error)).splitlines()[0]

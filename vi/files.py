@@ -1,4 +1,4 @@
-"""Paths as people type them, and files that are written whole or not at all."""
+"""Paths as users type them, and atomic writing of files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 
 def short(path: Path) -> Path:
-    """The path as a person would type it: relative to the current directory if it is below it."""
+    """The path as a user would type it: relative to the current directory if the path lies below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def write(file: Path, text: str) -> None:
-    """Writes a text file in place of what it held, whole or not at all."""
+    """Replaces the text of a file atomically: if it fails, the old text stays."""
     partial = file.with_name(f".{file.name}.partial")
     try:
         partial.write_text(text)

@@ -1,8 +1,8 @@
-"""What a setting may hold: the vocabulary that constructors use in `Annotated[...]`, and the test of a plain value.
+"""The allowed values of settings: the kinds that constructors use in `Annotated[...]`, and the test of a plain value.
 
     def __init__(self, samples: Annotated[int, Positive] = 1, form: Literal["log", "exponential"] = "log"): ...
 
-Such a constructor is the one declaration of its settings. `vi-train` reads it without importing the module.
+Such a constructor is the only declaration of its settings. `vi-train` reads it without importing the module.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """A set of plain values: `test` says whether it holds a value, `allowed` completes the sentence "must be …"."""
+    """A set of plain values: `test` is True for its members, and `allowed` completes the sentence "must be …"."""
 
     allowed: str
     test: Callable[[Any], bool]
@@ -28,7 +28,7 @@ class Kind:
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """A range of numbers, for `Annotated[int, …]` and `Annotated[float, …]`; `low` and `high` are in it."""
+    """A range of numbers, for `Annotated[int, …]` and `Annotated[float, …]`; it includes `low` and `high`."""
 
     low: float | None = None
     high: float | None = None
@@ -138,7 +138,7 @@ _LISTS = (list, tuple, Sequence, set, frozenset)
 
 
 def kind_of(annotation: Any) -> Kind:
-    """The plain values that an annotation allows; `ANYTHING` where it says nothing of them."""
+    """The plain values that an annotation allows; `ANYTHING` if it sets no limit."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
         return _marked(arguments[0], arguments[1:])

@@ -25,14 +25,14 @@ GROUPS = ("generative", "inference", "auxiliary")
 
 
 class Batch(NamedTuple):
-    """B data, with all that is known of each.
+    """B data, each with its context, position and weights.
 
     Attributes:
         x: the data as the model sees them, `[B, *event]`.
-        context: named arrays `[B, ...]` beside x, such as labels or masks. A component reads those that it names in
+        context: named arrays `[B, ...]` beside x, such as labels or masks. A component reads the arrays named in its
             `reads`. No likelihood models them.
-        index: the positions of the data in the split that they come from, `[B]`; None for other data.
-        size: N, the number of data in that split; None for other data.
+        index: the position of each datum in its split, `[B]`; None for data outside a split.
+        size: N, the number of data in that split; None for data outside a split.
         weight: the weight of each datum in the loss, `[B]`; None if all are 1.
         kl_weight: the factor on each datum's KL weight β, `[B]`; None if all are 1.
     """
@@ -74,10 +74,10 @@ class DreamNoise(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """All the randomness of one step, drawn beforehand. What was not asked for is None.
+    """All the randomness of one step, drawn beforehand. A field is None if its draws were not requested.
 
-    Given the noise, everything that the model computes is deterministic. Its trailing shape belongs to the family that
-    uses it: `[L]` for Gaussians.
+    Given the noise, the model is deterministic. The trailing shape of a noise is set by its family: `[L]` for
+    Gaussians.
 
     Attributes:
         posterior: for the particles, `[B, S, ...]`.
@@ -103,25 +103,26 @@ class Particles:
 
     Attributes:
         x: the data, `[B, 1, *event]`.
-        batch: the data with what else is known of them.
-        noise: the noise that the particles were made from.
+        batch: the data with their context, positions and weights.
+        noise: the noise that made the particles.
         posterior: q(z|x), of batch `[B, 1]`.
         prior: p(z), or p(z|context).
-        z: `[B, S, L]`, the points that the log densities belong to. The decoder sees relaxed samples in another form.
+        z: `[B, S, L]`, the points of the log densities. Of relaxed samples the decoder sees `posterior.code(z)`.
         log_likelihood: log p(x|z), `[B, S]`.
         log_prior: log p(z), `[B, S]`; None for an implicit prior.
         log_posterior: log q(z|x), `[B, S]`; None for an implicit q.
         kl_weight: β, a scalar or `[B]`: the weight of the KL term in the loss, never in a bound.
         dream: D dreams for each datum as particles, all of `[B, D, ...]` except `posterior`, whose batch is
             `[B·D, 1]`. z and x pass no gradient. None unless asked for.
-        mass: the probability that each sample stands for, `[B, S]`, with sum 1, where latents are enumerated; None
-            where each sample stands for 1/S.
-        data: how many data a row stands for: 1, or N where the latents are global and a row is the whole data set.
+        mass: the probability of each sample, `[B, S]`, with sum 1 over the samples, if latents are enumerated. None if
+            each sample has the weight 1/S.
+        data: the number of data in a row: 1, or N if the latents are global and a row is the whole data set.
         aliases: for each variable of φ that p reads: the variable, and the tensor that p reads in its place. The
             gradient of θ's loss by that tensor is a part of the variable's gradient.
-        updates: what the networks keep beside weights, such as moving averages: the variable and its next value.
+        updates: the next values of the networks' variables that are not weights, such as moving averages: the variable
+            and its next value.
         penalties: for each group the sum of its layers' own losses, such as a `kernel_regularizer`, a scalar; empty
-            where there are none.
+            without such losses.
     """
 
     x: tf.Tensor
@@ -184,7 +185,7 @@ class Particles:
     def kl(self) -> tf.Tensor:
         """KL(q(z|x) ‖ p(z)) in closed form, `[B]`, in nats.
 
-        With several stochastic layers, the sum over the layers of each one's KL given the samples of those before it.
+        With several stochastic layers: the sum of the layers' KLs, each given the samples of the earlier layers.
 
         Raises:
             ConfigError: a layer's KL has no closed form.
@@ -200,20 +201,20 @@ class Particles:
     def stopped(self) -> Particles:
         """The same particles with log q(z|x) at stopped φ, so that only the path of z leads to φ.
 
-        The posterior is given the noise that z was made from, with which a flow needs no inverse.
+        The posterior also gets the noise of z, so that a flow needs no inverse.
         """
         log_posterior = self.posterior.stopped().log_prob(self.z, self.noise.posterior)
         return dataclasses.replace(self, log_posterior=log_posterior)
 
     def pathless_log_posterior(self) -> tf.Tensor:
-        """log q(z|x) at z that passes no gradient, `[B, S]`. Its gradient by φ is the score, for any posterior."""
+        """log q(z|x) at stopped z, `[B, S]`. Its gradient by φ is the score, for any posterior."""
         return self.posterior.log_prob(tf.stop_gradient(self.z), self.noise.posterior)
 
     def tempered(self) -> Particles:
         """The same particles with log p(z) and log q(z|x) multiplied by β.
 
-        A bound of log weights, evaluated on them, is the β-weighted objective
-        log p(x|z) + β (log p(z) − log q(z|x)) of Higgins et al. (2017) at each particle.
+        Each log weight is then log p(x|z) + β (log p(z) − log q(z|x)), the β-weighted objective of Higgins et al.
+        (2017).
         """
         if isinstance(self.kl_weight, float) and self.kl_weight == 1.0:
             return self
@@ -222,7 +223,7 @@ class Particles:
         return dataclasses.replace(self, log_prior=log_prior, log_posterior=log_posterior, kl_weight=1.0)
 
     def _densities(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """log p(z) and log q(z|x), where there are both."""
+        """log p(z) and log q(z|x); raises ConfigError if one of them is implicit."""
         if self.log_posterior is None:
             raise ConfigError(
                 f"the posterior {self.posterior.name} is implicit: it has no density, so there are no log weights; use "
@@ -239,13 +240,12 @@ class Particles:
 class Losses(NamedTuple):
     """What each parameter group descends, `[B]` each, in nats.
 
-    Groups that share one tensor take one backward pass. A different tensor costs a second backward pass and nothing
-    else.
+    Groups that share one tensor share one backward pass. A different tensor costs only a second backward pass.
 
     Attributes:
         generative: trains θ (decoder, likelihood, prior).
-        inference: trains φ (encoder, posterior); None only in an `objective`, where φ follows none.
-        auxiliary: trains ψ, the estimator's own networks; None where it has none.
+        inference: trains φ (encoder, posterior); None only in an `objective` that φ does not follow.
+        auxiliary: trains ψ, the estimator's own networks; None if it has no networks.
     """
 
     generative: tf.Tensor

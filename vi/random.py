@@ -1,7 +1,8 @@
-"""Every random number of a run: a function of (seed, stream, step), and of nothing else.
+"""Every random number of a run, as a function of (seed, stream, step) alone.
 
-Nothing here keeps a state, so resuming needs none. Every number is made from random integers of the Philox algorithm.
-These integers are the same with XLA and without it; TensorFlow's own uniform and normal numbers are not.
+No generator has a state, so a resumed run draws the same numbers. Every number is made from random integers of the
+Philox algorithm. These integers are the same with XLA and without it. TensorFlow's own uniform and normal numbers
+differ with XLA.
 """
 
 from __future__ import annotations
@@ -44,19 +45,19 @@ def seed(number: int, stream: str) -> tf.Tensor:
 
 
 def fold(seed: tf.Tensor, data: int | str | tf.Tensor) -> tf.Tensor:
-    """Returns the seed `[2]` of a part of a stream: part number `data`, or the part with that stream's name."""
+    """Returns the seed `[2]` of a part of a stream. `data` is the number of the part, or the name of a stream."""
     number = -1 - STREAMS[data] if isinstance(data, str) else data  # below every counter
     return tf.random.fold_in(seed, tf.cast(number, tf.int32), alg="philox")
 
 
 def normal(shape: Sequence[int], seed: tf.Tensor, dtype: str) -> tf.Tensor:
-    """Standard normal numbers: the normal quantiles of uniform ones."""
+    """Standard normal numbers: the normal quantiles of uniform numbers."""
     word, unused, _ = _WORDS[dtype]
     return normal_quantile(tf.bitwise.right_shift(_integers(shape, seed, word), tf.constant(unused, word)), dtype)
 
 
 def normal_quantile(integers: tf.Tensor, dtype: str) -> tf.Tensor:
-    """√2 erf⁻¹(u), where u is the middle of the interval of (−1, 1) that an integer stands for; always finite."""
+    """The normal quantile √2 erf⁻¹(u), always finite; u is the midpoint of the integer's cell in (−1, 1)."""
     u = (tf.cast(integers, dtype) + 0.5) / _WORDS[dtype][2]
     lower = math.sqrt(2.0) * tf.math.erfinv(-tf.abs(u))  # without XLA the upper tail is inexact and ends at infinity
     return tf.where(u < 0, lower, -lower)
@@ -72,7 +73,7 @@ def uniform(shape: Sequence[int], seed: tf.Tensor, dtype: str) -> tf.Tensor:
 def permutation(size: int, seed: tf.Tensor) -> tf.Tensor:
     """A random order of 0 … size−1, `[size]`.
 
-    By sorting random integers, stably: TensorFlow's stateless shuffles have no XLA kernel on CPUs.
+    It sorts random integers stably, because TensorFlow's stateless shuffles have no XLA kernel on CPUs.
     """
     return tf.argsort(_integers([size], seed, tf.int32), stable=True)
 
@@ -85,7 +86,7 @@ def _integers(shape: Sequence[int], seed: tf.Tensor, dtype: tf.DType) -> tf.Tens
 def bernoulli(probability: tf.Tensor, seed: tf.Tensor, dtype: str) -> tf.Tensor:
     """Independent draws of 0 and 1 with the given probability of 1; exact at 0 and at 1.
 
-    Between them the probability is rounded to a multiple of 2⁻¹⁶: half the random bits, twice the speed.
+    Other probabilities are rounded to a multiple of 2⁻¹⁶. This halves the random bits and doubles the speed.
     """
     size = probability.shape.num_elements()
     words = _integers([(size + 1) // 2], seed, tf.uint32)

@@ -1,4 +1,4 @@
-"""Values that stand in for variables while networks are called, and what the networks would assign meanwhile."""
+"""Gives variables other values while networks are called, and records what the networks assign."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _innermost: contextvars.ContextVar[Substitution | None] = contextvars.ContextVar
 
 
 class Substitution(keras.StatelessScope):
-    """Within it, variables read as other values, and an assignment changes no variable.
+    """A scope in which variables read as other values, and assignments are recorded but change no variable.
 
-    Substitutions nest: an inner one adds to the outer one. (A `keras.StatelessScope` inside another hides it.) An inner
-    one hands its assignments, and the losses that layers add, to the outer one when it ends.
+    Substitutions nest: an inner one adds to the outer one. (A nested `keras.StatelessScope` would hide the outer one.)
+    When an inner one ends, it passes its assignments and the losses of layers to the outer one.
 
     Args:
-        values: the variables with the values that stand in for them.
+        values: each variable with the value that replaces it.
 
     Attributes:
-        updates: the assignments that were made within it, the last one of each variable.
+        updates: the last assignment of each variable within the scope.
     """
 
     def __init__(self, values: Iterable[Pair] = ()):
@@ -38,7 +38,7 @@ class Substitution(keras.StatelessScope):
 
     @property
     def updates(self) -> tuple[Pair, ...]:
-        """The assignments that were made within it, the last one of each variable."""
+        """The last assignment of each variable within the scope."""
         return tuple(self._updates.values())
 
     def add_update(self, update: Pair) -> None:
@@ -63,15 +63,16 @@ class Substitution(keras.StatelessScope):
 
 
 def current() -> tuple[Pair, ...]:
-    """All variables that read as another value here, with it."""
+    """All variables that read as another value here, each with this value."""
     innermost = _innermost.get()
     return () if innermost is None else tuple(innermost._values.values())
 
 
 @tf.custom_gradient
 def alias(value: tf.Tensor) -> tuple[tf.Tensor, object]:
-    """The same value as a tensor of its own: a gradient by the alias exists, and reaches nothing before it.
+    """A copy of the value as a separate tensor. The gradient by the copy exists, and does not go on to the original.
 
-    (`tf.identity` would lead the gradient on to the variable, and `tf.stop_gradient` would leave none by the alias.)
+    `tf.identity` would pass the gradient on to the variable. With `tf.stop_gradient` there would be no gradient by the
+    copy.
     """
     return tf.identity(value), tf.zeros_like
