@@ -1,4 +1,4 @@
-"""The contract of a model: all that training, evaluation and diagnostics know of one."""
+"""The contract of a model: the interface that training, evaluation and diagnostics use."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vi.priors import PriorDensity
 class Model(abc.ABC):
     """A joint density p(x, z) with an approximate posterior q(z|x). Log densities are in nats.
 
-    Wherever a batch is taken, bare data x `[B, *event]` are taken too. Calling a model changes no variable.
+    A method that takes a batch also takes bare data x `[B, *event]`. Calling a model changes no variable.
     """
 
     @abc.abstractmethod
     def noise(self, draws: Draws, index: tf.Tensor, seed: tf.Tensor, step: int | tf.Tensor) -> Noise:
-        """All the noise of one step: a function of the seed and the step, and of nothing else.
+        """All the noise of one step, as a function of the seed and the step alone.
 
         Args:
             draws: how many draws of each kind for each datum.
@@ -43,9 +43,9 @@ class Model(abc.ABC):
 
         Args:
             batch: the data.
-            noise: of the step.
+            noise: the noise of the step.
             kl_weight: β, a scalar or `[B]`.
-            step: the number of the training step. None outside training, where networks are in inference mode and
+            step: the number of the training step. None outside training: networks then run in inference mode, and
                 relaxed posteriors have hard samples.
         """
 
@@ -84,7 +84,7 @@ class Model(abc.ABC):
     @property
     @abc.abstractmethod
     def inference_variables(self) -> Sequence[keras.Variable]:
-        """φ: the trainable variables of q. A variable that p and q share is one of φ."""
+        """φ: the trainable variables of q. A variable that p and q share belongs to φ."""
 
     @property
     @abc.abstractmethod

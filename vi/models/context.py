@@ -1,4 +1,4 @@
-"""How the parts of a model are called: with the context that they read, in training or inference mode."""
+"""Calls of the parts of a model, with the context arrays that they read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vi.priors import Prior
 
 
 def once(variables: Iterable[keras.Variable]) -> list[keras.Variable]:
-    """The variables in their order, each once."""
+    """The variables without duplicates, in order of their first occurrence."""
     return list({id(v): v for v in variables}.values())
 
 
@@ -43,7 +43,7 @@ def call(network: keras.Layer, x: tf.Tensor, context: Sequence[tf.Tensor], train
 
 
 def spread(value: tf.Tensor, lead: Sequence[int]) -> tf.Tensor:
-    """Rows `[B·S, ...]` from `[B, ...]`, each datum's S times; as they are where there are no samples."""
+    """Repeats the row of each datum S times: `[B·S, ...]` from `[B, ...]`. No change if `lead` has no sample axis."""
     if len(lead) != 2:
         return value
     spread = tf.broadcast_to(value[:, None], [lead[0], lead[1], *value.shape[1:]])

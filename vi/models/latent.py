@@ -20,14 +20,14 @@ from vi.priors.base import SubstitutedPrior
 from vi.substitution import Pair, Substitution, alias
 
 SEED = "seed_generator_state"
-"""How Keras calls the state of a random layer."""
+"""The name that Keras gives to the state of a random layer."""
 
 
 class LatentVariableModel(Model):
     """Encoder, posterior, decoder, likelihood and prior as one model.
 
-    Data x are `[B, *event]`, in the model's dtype and scaled as in training (`data.scale`). Networks are called in
-    training mode at a step of training, in inference mode otherwise.
+    Data x are `[B, *event]`, in the model's dtype and scaled as in training (`data.scale`). Networks run in training
+    mode if a training step is given, else in inference mode.
 
     Args:
         encoder: maps x `[B, *event]` to features `[B, F]`.
@@ -35,8 +35,8 @@ class LatentVariableModel(Model):
         decoder: maps z `[N, L]` to the likelihood's outputs `[N, *outputs]`.
         likelihood: the family of p(x|z); with decoder and prior, it holds θ.
         prior: p(z).
-        context: the shape of one datum's array, by name, for each array of the context that the parts read. A network
-            with an attribute `reads`, a tuple of names, takes a list: its input, then these arrays.
+        context: the shape per datum of each context array that the parts read, by name. A network with an attribute
+            `reads`, a tuple of names, takes a list: its input, then these arrays.
 
     Raises:
         ConfigError: the parts do not fit together.
@@ -64,7 +64,7 @@ class LatentVariableModel(Model):
         q.against(self.marginal(example)).log_prob(z)
 
     def _require_outputs(self, example: Batch) -> None:
-        """Raises ConfigError unless the decoder gives what the likelihood takes."""
+        """Raises ConfigError unless the decoder's output has the shape that the likelihood takes."""
         z = tf.zeros([1, self.latent_dim], self.posterior.compute_dtype)
         output = call(self.decoder, z, list(read(self.decoder, example).values()), training=False)
         found, needed = tuple(output.shape[1:]), tuple(self.likelihood.outputs(self.likelihood.event_shape))
@@ -75,7 +75,7 @@ class LatentVariableModel(Model):
             )
 
     def _require_one_kind(self, example: Batch) -> None:
-        """Raises ConfigError where one of q(z|x) and p(z) is a density and the other a mass, or of other variables."""
+        """Raises ConfigError unless q(z|x) and p(z) are both densities, or both masses of the same variables."""
         if self.posterior.discrete != self.prior.discrete:
             kinds = ["continuous", "discrete"]
             raise ConfigError(
@@ -152,7 +152,7 @@ class LatentVariableModel(Model):
         )
 
     def _dream(self, noise: DreamNoise, layers: tf.Tensor | None, batch: Batch, step: tf.Tensor | None) -> Particles:
-        """Data drawn from the model, with the z that made them. Posteriors are never relaxed here."""
+        """Data drawn from the model, with the z that made them. The posterior is never relaxed here."""
         training = step is not None
         layers = None if layers is None else random.fold(layers, "dream_prior")
         with Substitution(self._seeded(layers)):
@@ -201,7 +201,7 @@ class LatentVariableModel(Model):
 
     @property
     def shared(self) -> list[keras.Variable]:
-        """The variables of φ that p reads too, such as the encoder's where the prior is made of it."""
+        """The variables of φ that p also reads, such as the encoder's variables if the prior uses the encoder."""
         if self.prior.reads_encoder:
             return self.inference_variables
         parts = (self.decoder, self.likelihood, self.prior)
@@ -237,7 +237,7 @@ class LatentVariableModel(Model):
 
         Args:
             n: the number of draws.
-            seed: of the draws.
+            seed: the seed of the draws.
             eps: the prior's noise `[n, L]` in place of a seed.
 
         Raises:
@@ -287,16 +287,16 @@ class LatentVariableModel(Model):
         return [v for v in self.variables if v.name == SEED]
 
     def _seeded(self, layers: tf.Tensor | None) -> list[Pair]:
-        """The states that random layers have in one call, from its seed."""
+        """The states of the random layers for one call, derived from the seed of the call."""
         if layers is None:
             return []
         return [(state, tf.cast(random.fold(layers, i), state.dtype)) for i, state in enumerate(self._seeds)]
 
     def _kept(self, updates: Iterable[Pair]) -> tuple[Pair, ...]:
-        """What layers keep of a call. The states of random layers follow from the step, and are not kept.
+        """The assignments of a call that are kept. The states of random layers are not: they follow from the step.
 
         Raises:
-            ConfigError: a layer keeps a variable that is none of the model's.
+            ConfigError: a layer changes a variable that the model does not hold.
         """
         seeds, known = {id(v) for v in self._seeds}, {id(v) for v in self.variables}
         kept = tuple(pair for pair in updates if id(pair[0]) not in seeds)
@@ -309,7 +309,7 @@ class LatentVariableModel(Model):
         return kept
 
     def _penalties(self, of_q: Sequence[tf.Tensor], of_p: Sequence[tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The sum of the layers' own losses for each group, and of its regularizers."""
+        """For each group, the sum of the losses and the regularizers of its layers."""
         found = {}
         for group, losses, variables in (
             ("generative", of_p, self.generative_variables),
