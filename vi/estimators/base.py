@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 class Estimator(abc.ABC):
     """An estimator of log p(x), or of a bound on it, and the losses that train the model by it.
 
-    A subclass writes `bound`, and is complete: θ and φ then descend its negative. It sees `Particles`, never a model.
-    For example, the importance-weighted bound (Burda et al., 2015):
+    A subclass needs only `bound`: by default θ and φ descend −`bound`. It sees `Particles`, never a model. For example,
+    the importance-weighted bound (Burda et al., 2015):
 
         class IWAE(Estimator):
             def bound(self, particles):
                 return particles.iw_bound()
 
     A subclass may also replace `kind`, `exchangeable`, `pathwise`, `linear`, `enumerable`, `draws`, `objective`,
-    `losses`, `build`, `auxiliary_variables` and `update`, and nothing else. `vi-check my_module.MyEstimator` proves
-    what it promises.
+    `losses`, `build`, `auxiliary_variables` and `update`, and nothing else. `vi-check my_module.MyEstimator` tests
+    these properties.
 
     Args:
         samples: S, the samples of the posterior for each datum.
@@ -37,11 +37,11 @@ class Estimator(abc.ABC):
             nothing.
         exchangeable: True if `bound` is the same for every order of the samples; False where samples are grouped.
         pathwise: True if φ follows gradients along the path of z. A posterior that is not reparameterized is then
-            refused. False only with `losses` whose gradients need no path.
-        linear: True if every loss is linear in the log weights. Only then is it unbiased on a part of the data of a
-            model with global latents, whose log-likelihood is scaled up from a minibatch.
-        enumerable: True if every loss is exact where samples stand for different masses (`Particles.mass`), and teaches
-            the masses too.
+            refused. It may be False only if the gradients of `losses` need no path.
+        linear: True if every loss is linear in the log weights. With global latents, the log-likelihood is scaled up
+            from a minibatch. Only linear losses are then unbiased.
+        enumerable: True if every loss weights the samples by their masses (`Particles.mass`), and has gradients by the
+            masses.
     """
 
     kind: Literal["lower", "upper", "estimate"] = "lower"
@@ -68,9 +68,10 @@ class Estimator(abc.ABC):
 
         By default it is −`bound` for θ and for φ, with the log prior and log posterior weighted by β
         (`Particles.tempered`). An objective that replaces it weighs by β itself, with `particles.tempered()` or with
-        `particles.kl_weight`. Where θ and φ share a loss, it returns the same tensor twice, not two equal ones. A group
-        that follows no objective, such as φ in a wake phase, has None. An upper bound has no default, since −`bound`
-        would raise it: θ may ascend a lower bound of the same samples, and φ descend the upper one.
+        `particles.kl_weight`. If θ and φ share a loss, it returns the same tensor twice, not two equal tensors. It
+        returns None for a group without an objective, such as φ in a wake phase. An upper bound has no default, since
+        the descent of −`bound` would raise it. Instead θ may ascend a lower bound of the same samples while φ descends
+        the upper bound.
 
         Args:
             particles: of one batch.
@@ -87,15 +88,15 @@ class Estimator(abc.ABC):
         return Losses(generative=loss, inference=loss)
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """What is differentiated, `[B]` each: by default the `objective`, along the path of z.
+        """The losses that are differentiated, `[B]` each: by default the `objective`, along the path of z.
 
-        Other losses are surrogates. Whatever their values, their gradients equal the objective's in expectation, with
-        less variance, or without a path for a posterior that is not reparameterized (`pathwise`).
+        Other losses are surrogates. Their values may be arbitrary, but their gradients equal the objective's gradients
+        in expectation. A surrogate has less variance, or needs no path of z (`pathwise = False`).
         """
         return self.objective(particles, step)
 
     def checked_losses(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """The `losses`, if their gradients are what they promise for these particles; not to be replaced.
+        """The `losses`, after a check that the estimator fits the particles. A subclass must not replace it.
 
         Raises:
             ConfigError: the estimator does not fit the posterior or the data, or `losses` returns something else.
@@ -134,5 +135,5 @@ class Estimator(abc.ABC):
         return ()
 
     def update(self, particles: Particles) -> None:
-        """Changes what the estimator keeps besides ψ, such as a moving average, at the end of each train step."""
+        """Updates the estimator's state other than ψ, such as a moving average, at the end of each train step."""
         return  # AutoGraph warns of a body that is a docstring alone

@@ -50,11 +50,11 @@ class ChiUpperBound(Estimator):
     """The χ upper bound CUBO_n = 1/n log E_q w^n (Dieng et al., 2017), which φ descends.
 
     As S → ∞ it is above log p(x). With S samples its log is biased downwards and bounds nothing; only exp(n · CUBO_n)
-    is unbiased. The log of S samples must not be descended along the path of z. Where log w varies by more than a few
-    nats, that log is about the largest log w, which falls as q moves away from the posterior. So in log form φ follows
-    the gradient of CUBO_n itself, −(n − 1)/n E w^n ∇ log q / E w^n, with both expectations from the S samples. This is
-    a score with a bias of order 1/S, for any posterior with a density. An upper bound is no objective for θ, so θ
-    ascends the importance-weighted bound of the same samples. β weighs log p(z) − log q(z|x) in w. Where β is below
+    is unbiased. φ must not descend the bound of S samples along the path of z. If log w varies by more than a few nats,
+    this bound is about the largest log w, which falls as q moves away from the posterior. In log form φ therefore
+    follows the gradient of CUBO_n itself, −(n − 1)/n E w^n ∇ log q / E w^n, with both expectations from the S samples.
+    This is a score with a bias of order 1/S, for any posterior with a density. An upper bound is no objective for θ, so
+    θ ascends the importance-weighted bound of the same samples. β weighs log p(z) − log q(z|x) in w. Where β is below
     1/n, such as at the start of a warm-up, the tempered bound falls as q moves away from the posterior.
 
     Args:
@@ -121,7 +121,7 @@ class FDivergence(Estimator):
         function: the name of a function f of log u in `tfp.vi`, such as squared_hellinger or amari_alpha.
         samples: S, the samples of the posterior for each datum.
         offset: c, in nats, a constant of the run. f is evaluated at w e^(−c), which float32 holds only if c is near the
-            log weights. Only kl_reverse needs none.
+            log weights. Only kl_reverse needs no offset.
         parameters: further arguments of the function, such as `alpha` of amari_alpha or `t` of t_power.
 
     Raises:

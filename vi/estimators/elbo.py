@@ -55,7 +55,7 @@ class ELBO(Estimator):
         """An unbiased estimate of KL(q(z|x) ‖ p(z)) for each datum, `[B]`, in nats."""
 
     def divergence_per_dimension(self, particles: Particles) -> tf.Tensor:
-        """The same for each latent, `[B, L]`, for free bits; raises ConfigError where the KL does not split."""
+        """The estimate for each latent, `[B, L]`, for free bits; raises ConfigError if the KL does not split."""
         raise ConfigError(f"{type(self).__name__} has no KL of each latent; set groups=1.")
 
     def bound(self, particles: Particles) -> tf.Tensor:
@@ -113,7 +113,7 @@ class MonteCarloKL(ELBO):
     Args:
         samples: S, the samples for the expected log-likelihood.
         divergence_samples: further samples for the KL term alone; 0 uses the S samples for the KL too.
-        penalty: `free_bits`, `groups` and `capacity`, as of `ELBO`.
+        penalty: `free_bits`, `groups` and `capacity` of `ELBO`.
     """
 
     def __init__(

@@ -84,7 +84,7 @@ class ScoreFunction(Estimator):
         return super().objective(particles, step)._replace(auxiliary=error)
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """The objective; for φ a surrogate with the gradient above, at stopped z, `[B]`."""
+        """The objective for θ and ψ; for φ a surrogate with the gradient above, at stopped z, `[B]`."""
         signal = _signal(particles)
         weight = tf.stop_gradient(signal - self._baseline(particles, signal))
         surrogate = -tf.reduce_mean(weight * particles.pathless_log_posterior(), axis=1)
@@ -110,8 +110,8 @@ class VIMCO(IWAE):
     """The importance-weighted bound with a score-function gradient, for any posterior with a density.
 
     φ follows Σ_s (L̂ − L̂_−s − w̃_s) ∇ log q(z_s|x). θ follows Σ_s w̃_s ∇ log p(x, z_s), as in `IWAE`. L̂ is the bound.
-    In L̂_−s the geometric mean of the other weights replaces the weight of sample s, so the baseline of a sample does
-    not depend on that sample (Mnih & Rezende, 2016). At β ≠ 1, L̂ is the tempered bound, and β w̃_s replaces w̃_s, by
+    In L̂_−s the geometric mean of the other weights replaces the weight of sample s. The baseline of a sample is thus
+    independent of that sample (Mnih & Rezende, 2016). At β ≠ 1, L̂ is the tempered bound, and β w̃_s replaces w̃_s, by
     the same derivation.
 
     Args:
@@ -130,7 +130,7 @@ class VIMCO(IWAE):
             raise SettingError("samples", samples, f"must be at least 2 for VIMCO, {why}")
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """The objective; for φ a surrogate with the gradient above, at stopped z, `[B]`."""
+        """The objective for θ; for φ a surrogate with the gradient above, at stopped z, `[B]`."""
         log_weight = _signal(particles)  # [B, S]
         log_weight -= tf.reduce_max(log_weight, axis=1, keepdims=True)  # makes the differences below exact
         geometric = tf.reduce_sum(_replaced(log_weight, tf.zeros_like(log_weight)), axis=2) / (self.samples - 1)

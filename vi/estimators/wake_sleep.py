@@ -44,7 +44,7 @@ class WakeSleep(Estimator):
         return Losses(generative=-self.bound(particles.tempered()), inference=_sleep(particles))
 
     def losses(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """The objective: neither loss reaches the parameters that it trains through z."""
+        """The objective: neither loss has a gradient through z to the parameters that it trains."""
         return self.objective(particles, step)
 
 
