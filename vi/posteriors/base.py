@@ -24,8 +24,8 @@ class Posterior(keras.Layer, abc.ABC):
     """A family of approximate posteriors; `posterior(features [B, F])` is q(z|x) for B data.
 
     A subclass owns its head, the layers that turn features into parameters. It writes `parameters` and `distribution`.
-    It may replace `reparameterized`, `discrete`, `relaxed`, `reads`, `noise`, `push`, `log_prob` and `marginals`, and
-    `__call__` where q(z|x) depends on the training step. It replaces nothing else.
+    It may replace `reparameterized`, `discrete`, `relaxed`, `reads`, `noise`, `push`, `log_prob` and `marginals`. It
+    replaces `__call__` only if q(z|x) depends on the training step, and nothing else.
 
     Args:
         latent_dim: L.
@@ -53,7 +53,7 @@ class Posterior(keras.Layer, abc.ABC):
         """q(z|x) given the features of x, `[B, F]`. By default it is the same in training and outside it.
 
         Args:
-            features: of x.
+            features: the features of x.
             step: the number of the training step; None outside training.
             context: what the family `reads`.
         """
@@ -72,7 +72,7 @@ class Posterior(keras.Layer, abc.ABC):
         return random.normal([*shape, self.latent_dim], seed, self.compute_dtype)
 
     def push(self, q: tfd.Distribution, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Pushes noise forward to z `[B, S, L]`, with log q(z|x) `[B, S]` in nats; None in its place if q is implicit.
+        """z `[B, S, L]` from noise, and log q(z|x) `[B, S]` in nats; None instead of log q if q is implicit.
 
         By default log q comes from the density of eps and the forward log-determinant, so no inverse is taken. The
         `distribution` must then be a TransformedDistribution of the base noise.
@@ -87,14 +87,15 @@ class Posterior(keras.Layer, abc.ABC):
         Args:
             q: the distribution.
             z: any points.
-            eps: the noise that z was made from, where it is known. With it a flow needs no inverse.
+            eps: the noise that made z, if it is known. A flow then needs no inverse.
         """
         return q.log_prob(z)
 
     def marginals(self, q: tfd.Distribution) -> tfd.Distribution | None:
         """The L independent univariate factors of `q`, of batch `[B, 1, L]`; None if it does not factorize.
 
-        Where several latent dimensions make up one variable, such as a one-hot one, its N variables: `[B, 1, N]`.
+        If several latent dimensions form one variable, such as a one-hot variable: the N variables, of batch `[B, 1,
+        N]`.
         """
         return None
 
@@ -110,10 +111,10 @@ class ConditionalPosterior:
     """q(z|x) for B data: a posterior family with its parameters. Log densities are in nats.
 
     Attributes:
-        family: of the posterior.
+        family: the posterior family.
         parameters: `[B, 1, ...]` each.
         weights_stopped: True if no weight of the family passes a gradient.
-        values: the variables that read as other values whenever the family's weights are read.
+        values: variables, each with the value that replaces it whenever the family's weights are read.
     """
 
     family: Posterior
@@ -143,9 +144,9 @@ class ConditionalPosterior:
 
     @property
     def distribution(self) -> tfd.Distribution:
-        """As a distribution of TensorFlow Probability, of batch `[B, 1]` and event `[L]`.
+        """q(z|x) as a distribution of TensorFlow Probability, of batch `[B, 1]` and event `[L]`.
 
-        It reads further weights, such as a flow's, as they are. Only the methods of this class stop them.
+        Further weights, such as a flow's, pass gradients here. Only the methods of this class can stop these gradients.
         """
         return self.family.distribution(**self.parameters)
 
@@ -161,12 +162,12 @@ class ConditionalPosterior:
         return tf.identity(z), log_posterior  # TensorFlow Probability's bijectors know z itself, and lose its path
 
     def log_prob(self, z: tf.Tensor, eps: tf.Tensor | None = None) -> tf.Tensor:
-        """log q(z|x) `[B, S]` at any z `[B, S, L]`; `eps` is the noise that z was made from, where it is known."""
+        """log q(z|x) `[B, S]` at any z `[B, S, L]`; `eps` is the noise that made z, if it is known."""
         with self._weights():
             return self.family.log_prob(self._dense(self.distribution), tf.identity(z), eps)
 
     def mean(self) -> tf.Tensor:
-        """E q[z], `[B, L]`; where it has no closed form, the mean of 1,000 samples, the same ones every time."""
+        """E q[z], `[B, L]`. Without a closed form it is the mean of 1,000 samples, which are the same at every call."""
         try:
             return tf.squeeze(self.distribution.mean(), axis=1)
         except (NotImplementedError, AttributeError):
@@ -175,16 +176,16 @@ class ConditionalPosterior:
             return tf.reduce_mean(z, axis=1)
 
     def masses(self, samples: int) -> tf.Tensor | None:
-        """`Particles.mass` of S samples: the probability that each stands for, where latents are enumerated.
+        """The probability of each of S samples, `[B, S]`, if latents are enumerated (`Particles.mass`).
 
-        By default None: samples are independent draws, which stand for 1/S each.
+        By default None: samples are independent draws of weight 1/S each.
         """
         return None
 
     def kl_terms(self, prior: PriorDensity, z: tf.Tensor) -> dict[str, tf.Tensor]:
         """The KL of each stochastic layer, by name, in closed form given samples z of the layers before it.
 
-        Each is `[B, S]`, or `[B, 1]` where it depends on no sample. By default there is one layer, z.
+        Each is `[B, S]`, or `[B, 1]` if it depends on no sample. By default there is one layer, z.
 
         Raises:
             ConfigError: a layer's KL has no closed form.
@@ -228,7 +229,7 @@ class ConditionalPosterior:
         return dataclasses.replace(self, parameters=parameters, weights_stopped=True)
 
     def code(self, z: tf.Tensor) -> tf.Tensor:
-        """What the decoder sees of samples z, both `[B, S, L]`: z itself, except for relaxed samples."""
+        """The decoder's input for samples z, both `[B, S, L]`: z itself, except for relaxed samples."""
         return z
 
     def against(self, prior: PriorDensity) -> PriorDensity:
@@ -250,7 +251,7 @@ class ConditionalPosterior:
         return eps
 
     def _weights(self) -> contextlib.AbstractContextManager[object]:
-        """Within it, the weights that `distribution` and `push` read, such as a flow's, pass no gradient if stopped."""
+        """A scope that applies `values`, and stops the family's weights, such as a flow's, if `weights_stopped`."""
         if not (self.weights_stopped or self.values):
             return contextlib.nullcontext()
         given = {id(variable): value for variable, value in self.values}
@@ -287,7 +288,7 @@ class ConditionalPosterior:
 
 
 def class_of(prior: PriorDensity) -> str:
-    """The class name of a prior, whatever stands around it."""
+    """The class name of a prior, without the objects that wrap it."""
     while hasattr(prior, "prior"):
         prior = prior.prior
     return type(prior).__name__

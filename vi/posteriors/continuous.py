@@ -53,7 +53,7 @@ class LocationScale(MeanField):
         latent_dim: L.
         scale: what the second head outputs: "log_variance" (log σ²) or "log_sd" (log σ).
         base: the family of ε: "normal", "laplace", "logistic" or "gumbel", of location 0.
-        base_scale: its scale parameter.
+        base_scale: the scale parameter of ε.
     """
 
     BASES: ClassVar = {
@@ -101,7 +101,7 @@ class Deterministic(Posterior):
 
     Args:
         latent_dim: L.
-        activation: of the head that gives f(x), any Keras activation.
+        activation: the activation of the head that gives f(x), any Keras activation.
     """
 
     def __init__(self, latent_dim: int, activation: Activation = "linear"):

@@ -1,6 +1,6 @@
 """Discrete posteriors whose samples are relaxed in training: Gumbel-softmax and Concrete distributions.
 
-Outside training they are the discrete families that they extend, with hard samples and log masses.
+Outside training each is the discrete family that it extends, with hard samples and log masses.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Relaxation(Posterior):
 
     @abc.abstractmethod
     def code(self, z: tf.Tensor) -> tf.Tensor:
-        """The form of a relaxed sample that the decoder sees, both `[..., L]`: numbers between 0 and 1."""
+        """The decoder's input for a relaxed sample, both `[..., L]`: numbers between 0 and 1."""
 
 
 class GumbelSoftmax(Relaxation, Categorical):
@@ -212,7 +212,7 @@ class Concrete(ConditionalPosterior):
         return self.family.relaxed_log_prob(**self.parameters, temperature=self.temperature, z=z)
 
     def code(self, z: tf.Tensor) -> tf.Tensor:
-        """The form of relaxed z that the decoder sees, both `[B, S, L]`."""
+        """The decoder's input for relaxed z, both `[B, S, L]`."""
         return self.family.code(z)
 
     def against(self, prior: PriorDensity) -> RelaxedPrior:
@@ -251,11 +251,11 @@ class RelaxedPrior:
 
     @property
     def distribution(self) -> tfd.Distribution:
-        """The discrete one: the KL in closed form is between the discrete distributions."""
+        """The discrete prior's distribution, because the KL in closed form is between the discrete distributions."""
         return self.prior.distribution
 
     def marginals(self) -> tfd.Distribution | None:
-        """The discrete ones."""
+        """The factors of the discrete prior."""
         return self.prior.marginals()
 
     @property
