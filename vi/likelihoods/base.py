@@ -26,10 +26,10 @@ class Likelihood(keras.Layer, abc.ABC):
         event_shape: the shape of one datum.
 
     Attributes:
-        support: "binary", "real", or "none" where no data are described. A binary likelihood also takes data between 0
-            and 1, but their bound is then a pseudo-likelihood's.
+        support: "binary", "real", or "none" if it describes no data. A binary likelihood also takes data between 0 and
+            1, but the bound is then a pseudo-likelihood.
         reads: the names of the arrays of `Batch.context` that `distribution` takes as keyword arguments, `[B, 1, ...]`
-            each. `log_prob` is then the distribution's.
+            each. With such arrays, `log_prob` is the `log_prob` of the distribution.
     """
 
     support: Literal["binary", "real", "none"] = "real"
@@ -67,7 +67,7 @@ class Likelihood(keras.Layer, abc.ABC):
             ) from None
 
     def outputs(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the decoder's output for one z: by default the event's."""
+        """The shape of the decoder's output for one z: by default the shape of the event."""
         return event_shape
 
     def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
@@ -75,7 +75,7 @@ class Likelihood(keras.Layer, abc.ABC):
         return self.distribution(output).log_prob(x)
 
     def initial_output(self, mean: np.ndarray) -> np.ndarray:
-        """The output whose distribution has the mean `[*event]` of the data: where the output bias starts."""
+        """The output whose distribution has the mean `[*event]` of the data. The output bias starts at this output."""
         return mean
 
     def event_axes(self) -> tuple[int, ...]:
@@ -85,7 +85,7 @@ class Likelihood(keras.Layer, abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class ConditionalLikelihood:
-    """p(x|z): a likelihood with the decoder's output `[B, S, *outputs]` and what it reads of the context."""
+    """p(x|z): a likelihood with the decoder's output `[B, S, *outputs]` and the context arrays that it reads."""
 
     family: Likelihood
     output: tf.Tensor
@@ -93,7 +93,7 @@ class ConditionalLikelihood:
 
     @property
     def distribution(self) -> tfd.Distribution:
-        """As a distribution of TensorFlow Probability."""
+        """p(x|z) as a distribution of TensorFlow Probability."""
         return self.family.distribution(self.output, **self.context)
 
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
@@ -114,6 +114,6 @@ class ConditionalLikelihood:
 
 
 def logit(mean: np.ndarray) -> np.ndarray:
-    """The logit of a mean, of probabilities no nearer to 0 and 1 than 0.001."""
+    """The logit of a mean, after clipping to [0.001, 0.999]."""
     mean = np.clip(mean, 0.001, 0.999)
     return np.log(mean) - np.log1p(-mean)

@@ -22,7 +22,7 @@ class Bernoulli(Likelihood):
         return tfd.Independent(tfd.Bernoulli(logits=output, dtype=output.dtype), len(self.event_shape))
 
     def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """x · logit − softplus(logit), summed: one softplus an element, where TFP's own log_prob takes two."""
+        """The sum of x · logit − softplus(logit): one softplus per element, while TFP's `log_prob` takes two."""
         return tf.reduce_sum(x * output - tf.nn.softplus(output), axis=self.event_axes())
 
     def push(self, p: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
@@ -30,5 +30,5 @@ class Bernoulli(Likelihood):
         return tf.cast(noise < p.mean(), noise.dtype)
 
     def initial_output(self, mean: np.ndarray) -> np.ndarray:
-        """The logit of the mean, of probabilities no nearer to 0 and 1 than 0.001 (Burda et al., 2015)."""
+        """The logit of the mean, after clipping to [0.001, 0.999] (Burda et al., 2015)."""
         return logit(mean)

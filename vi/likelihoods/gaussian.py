@@ -54,7 +54,7 @@ class Gaussian(Likelihood):
         return tfd.Independent(tfd.Normal(*self._parameters(output)), len(self.event_shape))
 
     def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """−½ Σ ((x − μ) / σ)² − Σ log σ − D/2 log 2π; constants stay out of the sums, which keeps precision."""
+        """−½ Σ ((x − μ) / σ)² − Σ log σ − D/2 log 2π. Constants are added after the sums, for precision."""
         loc, scale = self._parameters(output)
         axes, size = self.event_axes(), math.prod(self.event_shape)
         square = tf.reduce_sum(((x - loc) / scale) ** 2, axis=axes)
@@ -82,6 +82,6 @@ class Gaussian(Likelihood):
         return p.mean() + p.stddev() * noise
 
     def initial_output(self, mean: np.ndarray) -> np.ndarray:
-        """The mean, or its logit for a sigmoid mean; and 0 for the raw scale, which starts at `sd`."""
+        """The mean, or its logit for a sigmoid mean; and 0 for the raw scale, so that σ starts at `sd`."""
         mean = logit(mean) if self.mean == "sigmoid" else mean
         return np.concatenate([mean, np.zeros_like(mean)], axis=-1) if self.scale == "output" else mean

@@ -24,13 +24,13 @@ class NoLikelihood(Likelihood):
         return tf.zeros_like(tf.reduce_sum(output, axis=list(range(2, output.shape.rank))))
 
     def distribution(self, output: tf.Tensor) -> tfd.Distribution:
-        """There is none: raises ConfigError."""
+        """Raises ConfigError, because no data are described."""
         raise ConfigError(NO_DATA)
 
     def noise(self, shape: list[int], seed: tf.Tensor) -> tf.Tensor:
-        """There is none: raises ConfigError."""
+        """Raises ConfigError, because no data are described."""
         raise ConfigError(NO_DATA)
 
     def push(self, p: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
-        """There are no data: raises ConfigError."""
+        """Raises ConfigError, because no data are described."""
         raise ConfigError(NO_DATA)
