@@ -1,4 +1,4 @@
-"""Priors p(z). Their variables, where they have any, belong to θ."""
+"""Priors p(z). The variables of a prior belong to θ."""
 
 from vi.priors.base import Prior, PriorDensity
 from vi.priors.density import Density

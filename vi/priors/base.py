@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class PriorDensity(Protocol):
-    """What estimators and posteriors see of a prior. Log densities are in nats."""
+    """The interface of a prior for estimators and posteriors. Log densities are in nats."""
 
     @property
     def distribution(self) -> tfd.Distribution:
-        """As a distribution of TensorFlow Probability, of event `[L]`."""
+        """p(z) as a distribution of TensorFlow Probability, of event `[L]`."""
 
     def log_prob(self, z: tf.Tensor) -> tf.Tensor:
         """log p(z), `[B, S]` for z `[B, S, L]`."""
@@ -48,7 +48,7 @@ class Prior(keras.Layer, abc.ABC):
     Attributes:
         discrete: True if p(z) is a probability mass; the posterior must be one too.
         reads: the names of the arrays of `Batch.context` that `given` takes.
-        reads_encoder: True if `given` is made of the encoder.
+        reads_encoder: True if `given` calls the encoder.
     """
 
     discrete = False
@@ -70,8 +70,8 @@ class Prior(keras.Layer, abc.ABC):
         """p(z) for the data of one batch: by default the same for all data.
 
         Args:
-            context: of the batch, `[B, ...]` each, for p(z|context).
-            encode: gives q(z|x) for any x, for a prior that is made of the encoder.
+            context: the arrays of the batch, `[B, ...]` each, for p(z|context).
+            encode: gives q(z|x) for any x, for a prior that uses the encoder.
         """
         return self
 
@@ -90,14 +90,14 @@ class Prior(keras.Layer, abc.ABC):
     def marginals(self) -> tfd.Distribution | None:
         """The L independent univariate factors of p(z), of batch `[L]`; None if it does not factorize.
 
-        Where several latent dimensions make up one variable, such as a one-hot one, its N variables: `[N]`.
+        If several latent dimensions form one variable, such as a one-hot variable: the N variables, of batch `[N]`.
         """
         return None
 
 
 @dataclasses.dataclass(frozen=True)
 class SubstitutedPrior:
-    """A prior some of whose variables read as other values: aliases of variables that belong to φ."""
+    """A prior that reads aliases in place of its variables that belong to φ."""
 
     prior: PriorDensity
     values: tuple[Pair, ...]

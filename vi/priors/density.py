@@ -12,7 +12,7 @@ from vi.priors.base import Prior
 
 
 class Density(Prior):
-    """Any density p(z) = p̃(z) / Z whose normalizer Z need not be known.
+    """Any density p(z) = p̃(z) / Z; the normalizer Z need not be known.
 
     An ELBO with this prior includes log Z: with `likelihood=none` the bound is log Z − KL(q ‖ p).
 
@@ -38,7 +38,7 @@ class Density(Prior):
 
     @property
     def distribution(self) -> tfd.Distribution:
-        """There is none: raises ConfigError."""
+        """Raises ConfigError, because only the log density is known."""
         raise ConfigError(
             "the prior Density is known only by its log density, so its KL has no closed form and it cannot be "
             "sampled; use estimator=monte_carlo_kl."
