@@ -33,12 +33,12 @@ def flat(variables: tfd.Distribution) -> tfd.Distribution:
 
 
 def flip(logits: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
-    """Bits of the same shape as the noise: 1 with probability sigmoid(logits), compared as logits."""
+    """Bits of the noise's shape: 1 with probability sigmoid(logits). The comparison is between logits."""
     return tf.cast(logits > logistic(uniform), uniform.dtype)
 
 
 def choose(logits: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
-    """One-hot variables `[..., N·K]` from noise `[..., N, K]`: where logits + Gumbel noise are largest (Gumbel-max)."""
+    """One-hot variables `[..., N·K]` from noise `[..., N, K]`, at the maximum of logits + Gumbel noise (Gumbel-max)."""
     k = uniform.shape[-1]
     return flatten(tf.one_hot(tf.argmax(logits + gumbel(uniform), axis=-1), k, dtype=uniform.dtype))
 
@@ -54,7 +54,7 @@ def gumbel(uniform: tf.Tensor) -> tf.Tensor:
 
 
 def flatten(z: tf.Tensor) -> tf.Tensor:
-    """`[..., N·K]` of `[..., N, K]`."""
+    """Joins the last two axes: `[..., N·K]` from `[..., N, K]`."""
     return tf.reshape(z, [*z.shape[:-2], z.shape[-2] * z.shape[-1]])
 
 
