@@ -35,10 +35,10 @@ def conv_encoder(
         padding: "same" or "valid", of all or of each.
         hidden: widths of the dense layers; [] for none.
         activation: of every layer.
-        offset: is taken off x.
+        offset: is subtracted from x.
 
     Raises:
-        ConfigError: a datum is not an image, or a list has not one value for each convolution.
+        ConfigError: a datum is not an image, or the length of a list is not the number of convolutions.
     """
     _require_image(event_shape, "encoder")
     each = _each(filters, kernel_size=kernel_size, strides=strides, padding=padding)
@@ -73,13 +73,13 @@ def conv_decoder(
         padding: "same" or "valid", of all or of each.
         output_kernel_size: of the last, linear convolution.
         hidden: widths of the dense layers; [] for none.
-        projection: whether a further dense layer gives the image that the first transposed convolution takes,
-            of as many channels as that has filters; otherwise the last dense layer, or z, is reshaped to one.
+        projection: true adds a dense layer that gives the input image of the first transposed convolution, with as many
+            channels as its filters. false reshapes the last dense layer, or z, to this image.
         activation: of every layer but the last.
 
     Raises:
-        ConfigError: the output is not an image, a list has not one value for each transposed convolution, or what
-            is to be reshaped does not fill an image.
+        ConfigError: the output is not an image, the length of a list is not the number of transposed convolutions, or
+            the numbers to reshape do not fill an image.
     """
     _require_image(outputs, "decoder")
     each = _each(filters, kernel_size=kernel_size, strides=strides, padding=padding)
@@ -100,7 +100,7 @@ def conv_decoder(
 
 
 def _each(filters: Sequence[int], **settings: Any) -> list[dict[str, Any]]:
-    """The settings of each convolution, of values for all or lists with a value for each."""
+    """The settings of each convolution, from values for all convolutions or lists with a value for each."""
     for name, value in settings.items():
         if isinstance(value, Sequence) and not isinstance(value, str) and len(value) != len(filters):
             convolutions = f"the {len(filters)} convolutions of filters={list(filters)}"
@@ -113,7 +113,7 @@ def _each(filters: Sequence[int], **settings: Any) -> list[dict[str, Any]]:
 
 
 def _sizes(image: Sequence[int], each: list[dict[str, Any]]) -> list[tuple[int, int]]:
-    """The height and width of an image, and after each convolution of it."""
+    """The height and width of an image, before the first convolution and after each."""
     sizes = [(image[0], image[1])]
     for one in each:
         margin = 0 if one["padding"] == "same" else one["kernel_size"] - 1
@@ -128,7 +128,7 @@ def _sizes(image: Sequence[int], each: list[dict[str, Any]]) -> list[tuple[int, 
 def _transposed(
     filters: int, activation: str, one: dict[str, Any], before: tuple[int, int], after: tuple[int, int]
 ) -> list[Any]:
-    """A transposed convolution from one size to another; `same` ones give multiples of the stride, and are cropped."""
+    """A transposed convolution from one size to another; with padding `same`, its output is cropped to the size."""
     if one["padding"] == "same":
         convolution = layers.Conv2DTranspose(filters, activation=activation, **one)
         surplus = [(0, one["strides"] * b - a) for b, a in zip(before, after, strict=True)]

@@ -22,7 +22,7 @@ def mlp_encoder(
         event_shape: the shape of one datum.
         hidden: widths of the layers; [] for none.
         activation: of every layer.
-        offset: is taken off x.
+        offset: is subtracted from x.
     """
     body = [layers.Dense(width, activation=activation) for width in hidden]
     return keras.Sequential([*input_layers(event_shape, offset), layers.Flatten(), *body], name="encoder")

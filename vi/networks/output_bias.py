@@ -1,4 +1,4 @@
-"""Where the bias of a decoder's output starts."""
+"""The initial bias of a decoder's output."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from vi.errors import ConfigError
 
 
 def set_output_bias(decoder: keras.Model, initial_output: Callable[[np.ndarray], np.ndarray], mean: np.ndarray) -> None:
-    """Starts the bias of the decoder's layer "output" where its distribution has the mean `[*event]` of the data.
+    """Sets the bias of the layer "output" so that the decoder's distribution has the mean `[*event]` of the data.
 
-    A convolution has one bias for each channel, which starts at the mean of the channel.
+    A convolution has one bias for each channel. It is set from the mean of the channel.
 
     Args:
-        decoder: whose bias is set.
-        initial_output: the output `[*outputs]` that belongs to a mean, `Likelihood.initial_output`.
-        mean: of the data.
+        decoder: the decoder.
+        initial_output: the output `[*outputs]` for a mean, `Likelihood.initial_output`.
+        mean: the mean of the data.
 
     Raises:
         ConfigError: the decoder has no such layer.
