@@ -1,4 +1,4 @@
-"""Data sets: from named arrays, from files, by name, and made of a known model."""
+"""Data sets: from named arrays, from files, by name, and drawn from a known model."""
 
 from vi.data.dataset import Dataset, Split
 from vi.data.named import arrays, binarized_mnist, digits, fashion_mnist, mnist, omniglot

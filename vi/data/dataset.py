@@ -44,7 +44,7 @@ class Split:
         x: `[N, *event]`, in its own dtype.
         y: labels `[N]`, or None.
         weight: a weight for each datum in the loss `[N]`, or None.
-        kl_weight: a weight for each datum of its KL term in the loss `[N]`, which multiplies β; or None.
+        kl_weight: the weight of each datum's KL term in the loss `[N]`, which multiplies β; or None.
         index: the position of each datum in the array that the split was taken from, `[N]`; None for the array itself.
     """
 
@@ -75,12 +75,12 @@ class Dataset:
     """Training, validation and test data from named arrays, checked when opened.
 
     Args:
-        arrays: `x_train`, and optionally `x_validation`, `x_test`, labels `y_*` for each of them, and a weight for each
-            training datum, of its loss in `weight_train` and of its KL term in `kl_weight_train`. Each is read when it
-            is first needed, the test set only when it is asked for.
+        arrays: `x_train`, and optionally `x_validation`, `x_test`, labels `y_*` for each of them, and weights of the
+            training data: `weight_train` of the losses, and `kl_weight_train` of the KL terms. Each array is read when
+            it is first needed, so the test set only on request.
         source: the file, for error messages.
         validation: what to validate on: a fraction or a count of the training data, drawn by `seed`;
-            "given", the set's own `x_validation`; or "test". None is "given" where there is one, else 0.1.
+            "given", the array `x_validation`; or "test". None is "given" if there is such an array, else 0.1.
         scale: x is divided by it.
         binarization: "none"; "static", each element drawn once with its value as the probability of 1;
             "dynamic", drawn afresh each time it is seen.
@@ -127,11 +127,11 @@ class Dataset:
 
     @functools.cached_property
     def binary(self) -> bool:
-        """Whether all that the model sees is 0 or 1."""
+        """Whether the model sees only the values 0 and 1."""
         return all(map(self.is_binary, (self.train, self.validation)))
 
     def is_binary(self, split: Split) -> bool:
-        """Whether all that the model sees of a split is 0 or 1."""
+        """Whether the model sees only the values 0 and 1 in a split."""
         return self.binarization != "none" or bool(((split.x == 0) | (split.x == self.scale)).all())
 
     @functools.cached_property
@@ -167,7 +167,7 @@ class Dataset:
     def require_unit_interval(self, reason: str, splits: Sequence[str] = ("train", "validation")) -> None:
         """Raises ConfigError, with `reason`, unless all scaled data of these splits lie in [0, 1]."""
         if self.binarization != "none":
-            return  # seen to when it was opened
+            return  # checked when it was opened
         for name in splits:
             self._require_unit_interval(f"x_{name}", getattr(self, name).x, reason)
 

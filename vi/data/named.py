@@ -1,4 +1,4 @@
-"""Data sets by name, and arrays of the user's own from a file."""
+"""Data sets by name, and the user's arrays from a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vi.files import short
 from vi.kinds import Positive
 
 DIRECTORY = "VI_DATA_DIR"
-"""The environment variable that names the folder of the data where data.path is null."""
+"""The environment variable that names the folder of the data if data.path is null."""
 
 
 def digits(
@@ -33,7 +33,7 @@ def digits(
         validation: a fraction or a count of the training data, or "test".
         scale: x is divided by it.
         binarization: "none", the grey levels; "static", drawn once; "dynamic", drawn afresh each time it is seen.
-        options: `seed`, as of `Dataset`.
+        options: `seed` of `Dataset`.
     """
     from sklearn.datasets import load_digits
 
@@ -58,7 +58,7 @@ def mnist(
             VI_DATA_DIR, else Keras's cache, else a download.
         validation: a fraction or a count of the training data, or "test".
         scale: x is divided by it.
-        options: `binarization` and `seed`, as of `Dataset`.
+        options: `binarization` and `seed` of `Dataset`.
     """
     return _keras_images("mnist", path, validation=validation, scale=scale, **options)
 
@@ -76,7 +76,7 @@ def fashion_mnist(
             VI_DATA_DIR, else Keras's cache, else a download.
         validation: a fraction or a count of the training data, or "test".
         scale: x is divided by it.
-        options: `binarization` and `seed`, as of `Dataset`.
+        options: `binarization` and `seed` of `Dataset`.
     """
     return _keras_images("fashion_mnist", path, validation=validation, scale=scale, **options)
 
@@ -94,7 +94,7 @@ def binarized_mnist(
             variable VI_DATA_DIR.
         validation: "given", the set's own; a fraction or a count of the training data; or "test".
         scale: x is divided by it.
-        options: `binarization` and `seed`, as of `Dataset`.
+        options: `binarization` and `seed` of `Dataset`.
     """
     file = _find("binarized_mnist_larochelle.npz", path)
     names = {"x_train": "x_train", "x_validation": "x_valid", "x_test": "x_test"}
@@ -114,7 +114,7 @@ def omniglot(
             VI_DATA_DIR.
         validation: a fraction or a count of the training data, or "test".
         scale: x is divided by it.
-        options: `binarization` and `seed`, as of `Dataset`.
+        options: `binarization` and `seed` of `Dataset`.
     """
     file = _find("omniglot28_resized.npz", path)
     names = {"x_train": "x_train", "x_test": "x_test", "y_train": "char_train", "y_test": "char_test"}
@@ -126,7 +126,7 @@ def arrays(path: kinds.Path, **options: Any) -> Dataset:
 
     Args:
         path: the file.
-        options: `validation`, `scale`, `binarization` and `seed`, as of `Dataset`.
+        options: `validation`, `scale`, `binarization` and `seed` of `Dataset`.
     """
     file = short(Path(path).expanduser())
     if not file.is_file():
@@ -143,7 +143,7 @@ def arrays(path: kinds.Path, **options: Any) -> Dataset:
 
 
 class _Images(Mapping):
-    """Arrays of an archive under other names, images `[N, h, w]` with a channel axis; read when asked for."""
+    """Arrays of an archive under other names. Images `[N, h, w]` get a channel axis. An array is read on access."""
 
     def __init__(self, archive: Mapping[str, np.ndarray], names: Mapping[str, str]):
         self.archive = archive
@@ -176,7 +176,7 @@ def _keras_images(name: str, path: str | None, **options) -> Dataset:
 
 
 def _find(file_name: str, path: str | None) -> Path:
-    """The file of a data set, at a path or in the folder of the environment variable."""
+    """The file of a data set, at a path or in the folder that the environment variable names."""
     directory = os.environ.get(DIRECTORY)
     if not path and not directory:
         raise SettingError("path", None, f"set path or {DIRECTORY} to a folder that holds {file_name}.")
@@ -190,7 +190,7 @@ def _find(file_name: str, path: str | None) -> Path:
 
 
 def _from_here(path: Path) -> str:
-    """Where a relative path begins, for the end of a sentence."""
+    """The directory that a relative path starts from, for the end of a sentence."""
     return "" if path.is_absolute() else f" in {Path.cwd()}"
 
 

@@ -1,4 +1,4 @@
-"""Data that are made, not read: from a known model, or none at all."""
+"""Synthetic data: drawn from a known model, or empty."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def linear_gaussian(
     Args:
         features: the length of x.
         factors: the length of f.
-        sd: of the noise.
-        size: of the training data, and of the test data.
+        sd: the standard deviation of the noise.
+        size: the number of training data, and of test data.
         seed: of W, the mean and the data.
         validation: a fraction or a count of the training data, or "test".
     """
@@ -46,11 +46,11 @@ def linear_gaussian(
 def nothing(size: Annotated[int, AtLeast(2)] = 10_000, seed: Seed = 0) -> Dataset:
     """No data, for `likelihood=none`: a single feature that is always 0.
 
-    A mean over the data is then a mean over that many independent draws of q.
+    A mean over the data is then a mean over `size` independent draws of q.
 
     Args:
-        size: how many data there are.
-        seed: of validation.
+        size: the number of data in each split.
+        seed: the seed of the noise in evaluations.
     """
     x = np.zeros([size, 1], np.float32)
     return Dataset({"x_train": x, "x_validation": x, "x_test": x}, "no data", validation="given", seed=seed)
