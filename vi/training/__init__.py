@@ -1,1 +1,1 @@
-"""Training: the train step, the compiled loop over steps, and the fit to its end."""
+"""Training: the train step, the compiled loop over steps, and the whole fit."""

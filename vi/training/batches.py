@@ -1,4 +1,4 @@
-"""Where the data and the noise of each step come from."""
+"""The data and the noise of each step."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Batches(abc.ABC):
 
     @abc.abstractmethod
     def carried(self, step: int, before: Carried | None = None) -> Carried:
-        """What the loop carries when it begins at a step; `before` is what the last call of the loop left."""
+        """The tensors that the loop carries at its first step; `before` are the tensors that the last call returned."""
 
     @abc.abstractmethod
     def next(self, step: tf.Tensor, carried: Carried) -> tuple[Batch, Noise, Carried]:
-        """The data and the noise of a step inside the compiled loop, and what the loop carries on."""
+        """The data and the noise of a step inside the compiled loop, and the tensors for the next step."""
 
     @abc.abstractmethod
     def at(self, step: int) -> tuple[Batch, Noise]:
@@ -47,7 +47,7 @@ class Batches(abc.ABC):
 
     @abc.abstractmethod
     def sources(self, index: np.ndarray) -> np.ndarray:
-        """Where the data `index` `[B]` of a batch stand in the array x_train, `[B]`."""
+        """The positions in the array x_train, `[B]`, of the data `index` `[B]` of a batch."""
 
     @abc.abstractmethod
     def some(self, count: int) -> tuple[Batch, Noise]:
@@ -61,7 +61,7 @@ class ResidentBatches(Batches):
     every datum is seen equally often.
 
     Args:
-        data: of which `train` is used.
+        data: the data set; only `train` is used.
         model: draws the noise.
         draws: how much noise each datum needs.
         batch_size: B.
@@ -119,14 +119,14 @@ class ResidentBatches(Batches):
         return self.batch(index, number), self.noise(index, number)
 
     def some(self, count: int) -> tuple[Batch, Noise]:
-        """The first few data with noise, as at step 0. They count as all data if a batch holds all data."""
+        """The first few data with noise, as at step 0. If a batch holds all data, the few data count as all data."""
         index, step = tf.range(min(count, self.size)), tf.constant(0, tf.int64)
         batch = self.batch(index, step)
         whole = self.batch_size == self.size
         return batch._replace(size=len(index)) if whole else batch, self.noise(index, step)
 
     def sources(self, index: np.ndarray) -> np.ndarray:
-        """Where the data `index` `[B]` stand in the array that the training data were taken from, `[B]`."""
+        """The positions in the array x_train, `[B]`, of the data `index` `[B]`."""
         return index if self.data.train.index is None else self.data.train.index[index]
 
     def index(self, step: int) -> tf.Tensor:
@@ -139,7 +139,7 @@ class ResidentBatches(Batches):
         return self.data.batch(self.data.train, index, self._seed("binarization", step))
 
     def noise(self, index: tf.Tensor, step: tf.Tensor) -> Noise:
-        """The noise of the data `index` `[B]` at a step: fresh, or each datum's own. Random layers have fresh noise."""
+        """The noise of the data `index` `[B]` at a step: fresh, or fixed per datum. Random layers have fresh noise."""
         if self._table is None:
             return self._draw(index, step)
         own = tf.nest.map_structure(lambda t: None if t is None else tf.gather(t, index), self._table)
@@ -157,7 +157,7 @@ class ResidentBatches(Batches):
 
 @contextlib.contextmanager
 def explained_memory(batch_size: int, draws: Draws) -> Iterator[None]:
-    """Turns an error of TensorFlow's memory into a sentence that says what needed it."""
+    """Turns TensorFlow's out-of-memory error into a RunError that names the batch size and the samples."""
     try:
         yield
     except tf.errors.ResourceExhaustedError:

@@ -1,4 +1,4 @@
-"""Checkpoints: the last two and the best, each written whole or not at all."""
+"""Checkpoints: the last two and the best, each written atomically."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ Variables = Mapping[str, Sequence[Any]]
 class Checkpoints:
     """The checkpoints of a run: folders below `directory`, named by their step.
 
-    The last two are kept, and the best that each of them names. If the last one is damaged, the one before it and its
-    best are still there.
+    The last two checkpoints are kept, and the best checkpoint that each of them names. If the last one is damaged, the
+    one before it and its best checkpoint can still be read.
 
     Args:
-        directory: made when the first one is written.
-        variables: what they hold: lists of variables by name.
+        directory: made with the first checkpoint.
+        variables: the variables of a checkpoint: lists by name.
     """
 
     def __init__(self, directory: Path, variables: Variables):
@@ -42,10 +42,10 @@ class Checkpoints:
         self.variables = variables
 
     def save(self, step: int, state: Mapping[str, Any]) -> None:
-        """Writes the variables and `state`, whose `best_step` names the best, and removes what is not kept.
+        """Writes the variables and `state`, and removes old checkpoints. `state["best_step"]` names the best.
 
         Raises:
-            RunError: they cannot be written; those that were written before are whole.
+            RunError: the checkpoint cannot be written; earlier checkpoints are intact.
         """
         target = self._folder(step)
         partial, replaced = (target.with_name(f".{target.name}.{what}partial") for what in ("", "replaced."))
@@ -56,7 +56,7 @@ class Checkpoints:
             partial.mkdir(parents=True)
             write(partial, self.variables)
             (partial / "state.json").write_text(json.dumps(dict(state), indent=1))
-            if target.exists():  # a run that was interrupted at the step of an evaluation evaluates when it goes on
+            if target.exists():  # written when the run was interrupted before the evaluation of this step
                 target.rename(replaced)
             partial.rename(target)
             shutil.rmtree(replaced, ignore_errors=True)
@@ -75,10 +75,10 @@ class Checkpoints:
     def restore(self, which: Which) -> dict[str, Any]:
         """Reads the variables from the last checkpoint or the best; returns its state.
 
-        A damaged checkpoint is passed over for the one before it, with a warning.
+        A damaged checkpoint is skipped with a warning, and the one before it is read.
 
         Raises:
-            ConfigError: there is none that can be read, it does not fit, or `which` is neither.
+            ConfigError: no checkpoint can be read, it does not fit the variables, or `which` is not "best" or "last".
         """
         if which not in ("best", "last"):
             raise ConfigError(f"checkpoint={which}: must be best or last.")
@@ -104,7 +104,7 @@ class Checkpoints:
                 shutil.rmtree(folder)
 
     def __bool__(self) -> bool:
-        """Whether there is any."""
+        """Whether there is a checkpoint."""
         return any(self._newest_first())
 
     def _folder(self, step: int) -> Path:
@@ -122,7 +122,7 @@ def write(folder: Path, variables: Variables) -> None:
 
 
 def read(folder: Path, variables: Variables) -> None:
-    """Assigns the values that `write` has kept; a folder may hold other lists too.
+    """Assigns the values that `write` has saved; the folder may hold further lists.
 
     Raises:
         ConfigError: their number or their shapes differ.
@@ -141,13 +141,13 @@ def read(folder: Path, variables: Variables) -> None:
                     f"{folder}: a variable of {name} ({getattr(variable, 'path', variable.name)}) has shape "
                     f"{tuple(shapes[key])} there, and {tuple(variable.shape)} here."
                 )
-    reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")  # the end of the file, so that it is known to be whole
+    reader.get_tensor("_CHECKPOINTABLE_OBJECT_GRAPH")  # at the end of the file: fails if the file is torn
     values = {
         (name, i): reader.get_tensor(f"{name}/{i}/.ATTRIBUTES/VARIABLE_VALUE")
         for name, group in variables.items()
         for i in range(len(group))
     }
-    for (name, i), value in values.items():  # once all have been read, so that a damaged file changes nothing
+    for (name, i), value in values.items():  # after all have been read, so that a damaged file changes nothing
         variables[name][i].assign(value)
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 def set_up_devices() -> None:
     """Lets GPUs take memory as they need it. It must run before anything is placed on them."""
-    with contextlib.suppress(RuntimeError):  # a run before this one has set them up
+    with contextlib.suppress(RuntimeError):  # an earlier run has set them up
         for gpu in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)
 

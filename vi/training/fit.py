@@ -19,10 +19,10 @@ ADVICE = "A smaller optimizer.learning_rate or optimizer.global_clipnorm=1 often
 
 
 class NotFinite(RunError):
-    """The trainer's next step, or a metric that was found before it, is not finite.
+    """The next step of the trainer is not finite, or a metric of the steps before it.
 
     Args:
-        what: the sentence so far.
+        what: the beginning of the sentence.
         saved: the step of the last good checkpoint, if there is one.
     """
 
@@ -33,20 +33,20 @@ class NotFinite(RunError):
 
 @dataclasses.dataclass
 class Progress:
-    """Where a run stands; saved with every checkpoint.
+    """The progress of a run; saved with every checkpoint.
 
     Attributes:
         step: the steps done.
         total: the steps to do.
         epoch: step · B / N.
         seconds: wall time, with compiling and evaluation.
-        training_seconds: of compiled calls, but for the first, which compiles.
-        training_examples: seen in that time.
+        training_seconds: the time of the compiled calls without the first one, which compiles.
+        training_examples: the number of training data seen in this time.
         bound: the mean of the estimator's bound over the steps since the last evaluation.
         best: the best value of the monitored metric, and `best_step` its step; None before the first evaluation.
         stale: evaluations since the best.
-        skipped: the steps that were not taken, since they were not finite.
-        evaluated: the step of the last evaluation, and `row` what it gave, a row of metrics.csv.
+        skipped: the number of steps that were skipped because they were not finite.
+        evaluated: the step of the last evaluation; `row` is its row of metrics.csv.
     """
 
     step: int = 0
@@ -65,7 +65,7 @@ class Progress:
 
     @property
     def examples_per_second(self) -> float | None:
-        """Training data a second, compiling and evaluation left out; None before the second call."""
+        """Training data per second, without compiling and evaluation; None before the second call."""
         return self.training_examples / self.training_seconds if self.training_seconds else None
 
 
@@ -89,23 +89,23 @@ def fit(
     """Trains for `epochs` epochs, or until `monitor` has not improved for `patience` evaluations.
 
     Args:
-        trainer: at the step where to begin.
+        trainer: the trainer, at the first step to take.
         validate: returns the validation metrics.
         checkpoints: `Checkpoints`, written at every evaluation.
         loggers: each has `progress(progress)`, called about once a second, and `log(row)`, at each evaluation.
         epochs: how often each datum is seen.
         evaluate_every: epochs between evaluations; the last step is always evaluated.
-        monitor: the metric that the best checkpoint and early stopping go by; bounds are maximized,
-            everything else is minimized. Where it cannot be computed, `validation/nll`.
+        monitor: the metric for the best checkpoint and early stopping. Bounds are maximized, other metrics are
+            minimized. If it cannot be computed, `validation/nll` takes its place.
         patience: None never stops early.
         steps_per_call: train steps for each compiled call; "auto" makes a call last about a second.
         nonfinite: "stop" raises at a step whose loss or gradients are not finite; "skip" leaves the step out.
-        progress: where to begin, as restored with the trainer; it is brought forward in place.
-        check: called between compiled calls, by `validate` and by `diagnose`; raises Interrupted to end the
-            training, which is then saved.
-        diagnose: returns further metrics, which are None where it is told that they are not due: they are at the
-            first evaluation after each `diagnose_every` epochs.
-        diagnose_every: epochs.
+        progress: the progress so far, as restored with the trainer; it is updated in place.
+        check: called between compiled calls, by `validate` and by `diagnose`. To end the training, it raises
+            Interrupted; the progress is then saved.
+        diagnose: returns further metrics. Its argument is whether they are due; if not, they are None. They are due at
+            the first evaluation after each `diagnose_every` epochs.
+        diagnose_every: epochs between the diagnoses.
 
     Raises:
         Interrupted: by `check`.
@@ -159,17 +159,17 @@ def fit(
 
 
 def last_good(saved: int | None) -> str:
-    """The end of a sentence: the last good checkpoint."""
+    """The end of a sentence that names the last good checkpoint."""
     return "no checkpoint was written" if saved is None else f"the last good checkpoint is of step {saved}"
 
 
 def steps_of(epochs: float, trainer: Trainer) -> int:
-    """The steps in which each datum is seen `epochs` times, rounded up."""
+    """The number of steps of `epochs` epochs, rounded up."""
     return math.ceil(epochs * trainer.size / trainer.batch_size - 1e-9)
 
 
 class _Pace:
-    """The number of steps of a compiled call: a given number, or as many as take about a second."""
+    """The number of steps of a compiled call: a given number, or the number that takes about a second."""
 
     def __init__(self, steps: int | Literal["auto"]):
         self.auto = steps == "auto"
@@ -217,7 +217,7 @@ def _is_due(trainer: Trainer, progress: Progress, every: float) -> bool:
 def _row(
     trainer: Trainer, progress: Progress, validation: dict[str, float], saved: int | None
 ) -> dict[str, float | None]:
-    """A row of metrics.csv; what cannot be computed is None."""
+    """A row of metrics.csv; a metric that cannot be computed is None."""
     averages = trainer.averages()
     if not averages:
         raise NotFinite(f"no step after step {progress.evaluated} is finite", saved)
@@ -236,7 +236,7 @@ def _row(
 
 
 def _update_best(progress: Progress, row: dict[str, float | None], monitor: str) -> None:
-    """Counts an evaluation towards the best."""
+    """Updates `best`, `best_step` and `stale` after an evaluation."""
     value = row[monitor]
     assert value is not None
     sign = 1 if monitor.endswith(("elbo", "bound")) else -1

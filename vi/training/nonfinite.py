@@ -1,4 +1,4 @@
-"""A step that is not finite: which term of which data, and all that is needed to compute the step again."""
+"""Examines a step that is not finite: names the terms and the data, and saves the step for a replay."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Terms = dict[str, tf.Tensor]
 
 SHOWN = 10
 DENSITIES = ("the log-likelihood", "the log prior", "the log posterior", "the KL")
-"""Bounds and losses are made of these, so these are named first."""
+"""Bounds and losses are computed from these terms, so a message names these terms first."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Examination:
     """One train step, computed but not taken.
 
     Attributes:
-        step: its number.
-        index: its batch, as positions in the training data, `[B]`.
+        step: the number of the step.
+        index: the batch, as positions in the training data, `[B]`.
         x: the data as the model sees them, `[B, *event]`.
-        terms: what the step computes of each datum, by name, `[B, ...]`, in nats.
-        gradients: of each group.
-        causes: the names of what is not finite: of the parameters, else of terms, else of gradients, else of metrics.
+        terms: the terms of each datum, by name, `[B, ...]`, in nats.
+        gradients: the gradients of each group.
+        causes: the names of the first kind of values that is not finite: parameters, terms, gradients, metrics.
         data: the indices in the array x_train of the data with a term that is not finite.
     """
 
@@ -83,7 +83,7 @@ def examine(trainer: Trainer) -> Examination:
     if not causes:
         causes = [f"the gradient of the {group} parameters" for group, gs in gradients.items() if not _finite_norm(gs)]
         single = tf.function(compute, jit_compile=trainer.jit)
-        for i in range(len(index)) if causes else ():  # a gradient is of the whole batch: one datum, twice, at a time
+        for i in range(len(index)) if causes else ():  # each datum alone, in a batch of two copies
             _, of_datum, _ = single(*_twice(batch, noise, i), number)
             rows[i] = not all(_finite_norm([g.numpy() for g in gs]) for gs in of_datum.values())
         causes = causes or [f"the mean {name}" for name, mean in metrics.items() if not np.isfinite(mean)]
@@ -93,7 +93,7 @@ def examine(trainer: Trainer) -> Examination:
 
 
 def keep(examination: Examination, trainer: Trainer, folder: Path) -> None:
-    """Writes a step and all variables before it, so that it can be computed again; replaces what was kept before."""
+    """Saves a step with all variables before the step, so that it can be replayed; replaces an earlier one."""
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -112,7 +112,7 @@ def keep(examination: Examination, trainer: Trainer, folder: Path) -> None:
 
 
 def replay(trainer: Trainer, folder: Path) -> Examination:
-    """Gives the trainer the variables that `keep` has written, and computes the step again.
+    """Restores the variables that `keep` has written, and computes the step again.
 
     Raises:
         ConfigError: the folder holds no step, or a step of other data or another model.
@@ -144,7 +144,7 @@ def _twice(batch: Batch, noise: Noise, i: int) -> tuple[Batch, Noise]:
 
 
 def _terms(estimator: Estimator, particles: Particles, losses: Losses) -> Terms:
-    """What the step computes of each datum, `[B, ...]`."""
+    """The terms of each datum in the step, by name, `[B, ...]`."""
     divergence = estimator.divergence(particles) if isinstance(estimator, ELBO) else None
     values = (particles.log_likelihood, particles.log_prior, particles.log_posterior, divergence)
     terms = {name: value for name, value in zip(DENSITIES, values, strict=True) if value is not None}

@@ -15,12 +15,12 @@ class Cyclical(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
         period: the steps of a cycle.
-        cycles: how many there are; thereafter the value is `end`.
-        rise: the fraction of a cycle in which it rises from 0 to `end`.
-        end: the value at which it stays.
+        cycles: the number of cycles. After them the value is `end`.
+        rise: the fraction of a cycle in which the value rises from 0 to `end`.
+        end: the value after the rise.
 
     Raises:
-        ConfigError: no such cycle.
+        ConfigError: `period` is below 1, or `rise` is not above 0 and at most 1.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Annealing(keras.optimizers.schedules.LearningRateSchedule):
     """The temperature max(minimum, exp(−rate · step)) of Jang et al. (2017, section 4).
 
     Args:
-        rate: how fast it falls from 1.
-        minimum: where it ends.
+        rate: the rate of the decay from 1.
+        minimum: the lowest temperature.
     """
 
     def __init__(self, rate: Annotated[float, NonNegative], minimum: Annotated[float, NonNegative] = 0.5):

@@ -22,11 +22,11 @@ UNSUPPORTED = {
     "use_ema": "the averaged weights would be neither evaluated nor saved as the model's",
     "loss_scale_factor": "the losses are not scaled, so the gradients would be too small",
 }
-"""Options of Keras's optimizers that would change numbers in silence here, and how."""
+"""Options of Keras's optimizers that would silently give wrong results here, and the reason."""
 
 
 class GroupLosses(NamedTuple):
-    """What each group descends: for each datum of the batch, and its mean over the batch, by group."""
+    """The losses of each datum of the batch, and their means over the batch by group."""
 
     losses: Losses
     means: dict[str, tf.Tensor]
@@ -36,12 +36,12 @@ class TrainStep:
     """One step of training a model by an estimator.
 
     Args:
-        model: what is trained.
-        estimator: what it is trained by.
-        optimizers: for each group; those of groups without variables are not used.
+        model: the model.
+        estimator: gives the losses.
+        optimizers: an optimizer for each group; a group without variables does not use its optimizer.
         beta: the KL weight β, a number or a Keras schedule of the step.
-        update_every: the parameters of a group are updated at every n-th step only, 1 by default; a schedule of the
-            group's learning rate counts its updates.
+        update_every: n by group: the group is updated at every n-th step, 1 by default. A schedule of the group's
+            learning rate counts the updates of the group.
 
     Raises:
         ConfigError: the estimator does not fit the model, or an optimizer has an option that cannot work here.
@@ -95,7 +95,7 @@ class TrainStep:
         return particles, GroupLosses(losses, means), gradients
 
     def metrics(self, particles: Particles, losses: GroupLosses, gradients: Gradients) -> dict[str, tf.Tensor]:
-        """What is logged of a step, scalars, in nats per datum. The step is finite if and only if they all are."""
+        """The metrics of a step, scalars, in nats per datum. The step is finite if and only if all of them are."""
         metrics = {"train/nll": -_mean(particles.mean(particles.log_likelihood), particles)}
         kl = {} if particles.posterior.relaxed else _kl(particles)
         metrics |= {name: _mean(values, particles) for name, values in kl.items()}
@@ -111,7 +111,7 @@ class TrainStep:
         return metrics | {f"gradient_norm/{group}": tf.linalg.global_norm(g) for group, g in gradients.items()}
 
     def try_out(self, batch: Batch, noise: Noise) -> list[str]:
-        """Computes a step and takes none; returns the names of the metrics.
+        """Computes a step without an update; returns the names of the metrics.
 
         Raises:
             ConfigError: the estimator does not fit the model, or the step reads weights that no group holds.
@@ -128,8 +128,8 @@ class TrainStep:
             read: trainable variables that a step has read.
 
         Raises:
-            ConfigError: a variable that was read, or one that a component has made since the groups were formed, is in
-                no group.
+            ConfigError: no group holds a variable that was read, or that a component has made after the groups were
+                formed.
         """
         trained = {id(v) for group in self.variables.values() for v in group}
         own = [*self.model.variables, *self.estimator.auxiliary_variables]
@@ -148,7 +148,7 @@ class TrainStep:
         return tf.cast(self._beta(step), keras.config.floatx()) if callable(self._beta) else float(self._beta)
 
     def _kl_weight(self, batch: Batch, step: tf.Tensor) -> float | tf.Tensor:
-        """β, or `[B]` where each datum has a factor of its own."""
+        """β, a scalar; or `[B]` if each datum has its own factor."""
         return self.beta(step) if batch.kl_weight is None else self.beta(step) * batch.kl_weight
 
     def _means(self, losses: Losses, particles: Particles) -> dict[str, tf.Tensor]:
@@ -180,7 +180,7 @@ class TrainStep:
             tf.cond(step % every == 0, update, lambda: None)
 
     def _require_rows(self, what: str, value: Any, particles: Particles) -> None:
-        """Refuses what is not `[B]`, when the step is traced."""
+        """Raises ConfigError unless `value` is a tensor `[B]`; runs when the step is traced."""
         rows = particles.log_likelihood.shape[0]
         if not tf.is_tensor(value) or value.shape != (rows,):
             found = f"has shape {tuple(value.shape)}" if tf.is_tensor(value) else f"is a {type(value).__name__}"
@@ -198,7 +198,7 @@ def take_gradients(
 ) -> Gradients:
     """The gradient of each group's loss by its own variables; groups that share a loss share a backward pass.
 
-    The gradient of a variable that p reads by an alias includes the gradient of θ's loss by the alias.
+    If p reads an alias of a variable, the variable's gradient includes the gradient of θ's loss by the alias.
     """
     zero = tf.UnconnectedGradients.ZERO
     gradients: Gradients = {}
@@ -223,9 +223,9 @@ def _mean(values: tf.Tensor, particles: Particles) -> tf.Tensor:
 
 
 def _kl(particles: Particles) -> dict[str, tf.Tensor]:
-    """KL(q(z|x) ‖ p(z)), `[B]`, in closed form where there is one, else from the samples; each layer's, if several.
+    """KL(q(z|x) ‖ p(z)), `[B]`, in closed form or else from samples; with several layers also the KL of each.
 
-    Empty where the posterior or the prior is implicit.
+    Empty if the posterior or the prior is implicit.
     """
     try:
         kl = {"train/kl": particles.kl()}

@@ -15,11 +15,11 @@ from vi.training.step import TrainStep
 class Trainer:
     """Takes many train steps in one compiled loop.
 
-    All randomness is a function of (seed, stream, step). Under XLA the result is therefore the same, bit for bit,
-    however the steps are split over calls of `run`.
+    All randomness is a function of (seed, stream, step). Under XLA the result is therefore bit for bit the same for
+    every split of the steps into calls of `run`.
 
     Args:
-        train_step: what a step does.
+        train_step: the step.
         batches: the data and the noise of each step.
         jit: whether XLA compiles the loop.
 
@@ -37,7 +37,7 @@ class Trainer:
         self.model, self.estimator = train_step.model, train_step.estimator
         self.variables, self.optimizers = train_step.variables, train_step.optimizers
         self.size, self.batch_size, self.seed = batches.size, batches.batch_size, batches.seed
-        few = next(n for n in range(2, 8) if n not in self.estimator.draws)  # so that no axis passes for another
+        few = next(n for n in range(2, 8) if n not in self.estimator.draws)  # no two axes have the same size
         with self._memory():
             self.metric_names = train_step.try_out(*batches.some(few))
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -48,8 +48,8 @@ class Trainer:
     def run(self, steps: int) -> bool:
         """Takes `steps` train steps in one compiled call, or all up to the first one with a metric that is not finite.
 
-        The state is then rolled back to just before that step, which is the next one. This costs one copy of the
-        variables per call: from the copy, the steps before that one are taken again.
+        The state is then rolled back to just before that step, so it is the next step. For this, each call copies the
+        variables. From the copy, the steps before that one are taken again.
 
         Returns:
             Whether all steps were taken.
@@ -68,7 +68,7 @@ class Trainer:
         return steps == wanted
 
     def skip(self) -> None:
-        """Passes over the next step: only the count of steps changes."""
+        """Skips the next step: only the count of steps changes."""
         self.step.assign_add(1)
 
     def beta(self, step: int | tf.Tensor) -> float | tf.Tensor:
