@@ -1,4 +1,4 @@
-"""Data and noise of an evaluation in blocks, each with a seed of its own, so that every evaluation sees the same."""
+"""Data and noise of an evaluation in blocks. Each block has its own seed, so every evaluation sees the same numbers."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Chunks:
         self._graph = tf.function(self._arrays, jit_compile=jit)
 
     def statistics(self, split: Split, row: int, column: int, samples: int, layout: Layout) -> Statistics:
-        """The statistics of one chunk: its row says which data, its column which of the S = `samples` samples."""
+        """The statistics of one chunk. Its row selects the data, its column the samples out of S = `samples`."""
         first = tf.constant([row * layout.down, column * layout.across])
         arrays = self._graph(split, first, tf.constant(samples), tuple(layout))
         live = min(layout.across * layout.width, samples - column * layout.across * layout.width)
@@ -113,7 +113,7 @@ def reduce_samples(particles: Particles, live: tf.Tensor) -> tuple[tf.Tensor, ..
 def exact_kl(particles: Particles) -> tf.Tensor:
     """KL(q(z|x) ‖ p(z)) in closed form, `[B]`, in nats; `[0]` if there is none.
 
-    The KL of several stochastic layers depends on samples, so it is no closed form here.
+    With several stochastic layers the KL depends on samples, so there is no closed form.
     """
     try:
         terms = list(particles.posterior.kl_terms(particles.prior, particles.z).values())
@@ -125,7 +125,7 @@ def exact_kl(particles: Particles) -> tf.Tensor:
 
 
 def each(function: Callable[[tf.Tensor], tf.Tensor], count: int) -> tf.Tensor:
-    """The values of a function at 0 … count−1, `[count, ...]`, one after another, so that it is compiled once."""
+    """The values of a function at 0 … count−1, `[count, ...]`, computed in a loop so that it is compiled once."""
     if count == 1:
         return function(tf.constant(0))[None]
     return tf.map_fn(function, tf.range(count), fn_output_signature=keras.config.floatx(), parallel_iterations=1)

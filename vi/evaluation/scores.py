@@ -1,4 +1,4 @@
-"""The scores of a trained model on one split of its data: bounds with standard errors, and what the latents hold."""
+"""The scores of a trained model on one split of its data: bounds with standard errors, and latent statistics."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def evaluate_model(
     poll: Callable[[], None] = lambda: None,
     progress: Callable[[str, float], None] = lambda stage, done: None,
 ) -> Scores:
-    """The scores of a trained model on a split, in nats per datum, as evaluation.json has them.
+    """The scores of a trained model on a split, in nats per datum, as in evaluation.json.
 
     Distortion is −E log p(x|z), rate is E log q(z|x)/p(z) (Alemi et al., 2018), and elbo = −distortion − rate.
 
@@ -48,8 +48,8 @@ def evaluate_model(
         data: the data set.
         split: "train", "validation" or "test".
         samples: S, for each datum.
-        size: how many data of the split the Monte Carlo estimates use, from the first on; None for all. Scores that
-            need at most one sample are computed on the whole split.
+        size: the Monte Carlo estimates use the first `size` data of the split, or all if None. Scores that need at most
+            one sample use the whole split.
         jit: whether XLA compiles the Monte Carlo estimates.
         poll: is called between chunks, and may raise an error to end the evaluation.
         progress: is called with the stage and the fraction of it that is done.
@@ -123,7 +123,7 @@ def _mean(values: np.ndarray, variance: np.ndarray | None, samples: int) -> dict
 
 
 def _latents(means: np.ndarray, divergence: np.ndarray | None) -> Scores:
-    """What each latent dimension holds: posterior means `[N, L]`, and KL per dimension `[N, L]` if there is one."""
+    """The scores of the latent dimensions, from posterior means `[N, L]` and KL per dimension `[N, L]` or None."""
     variance = means.var(axis=0, dtype=np.float64)
     return {
         "kl_per_dimension": None if divergence is None else divergence.mean(axis=0, dtype=np.float64).tolist(),

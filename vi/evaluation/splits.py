@@ -10,7 +10,7 @@ from vi.likelihoods.base import Likelihood
 def open_split(data: Dataset, likelihood: Likelihood, split: str, asked: str | None = None) -> Split:
     """The split "train", "validation" or "test" of the data.
 
-    `asked` is the setting that asks for the split, for error messages; by default split=NAME.
+    `asked` is the setting that requests the split, for error messages; by default split=NAME.
 
     Raises:
         ConfigError: the data have no such split, or its values do not fit the likelihood.

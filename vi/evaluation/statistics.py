@@ -17,13 +17,13 @@ class Estimates:
 
     Attributes:
         log_likelihood: E log p(x|z), the mean over samples.
-        log_likelihood_variance: its Monte Carlo variance.
+        log_likelihood_variance: the Monte Carlo variance of log_likelihood.
         kl: KL(q(z|x) ‖ p(z)), the mean of log q(z|x) − log p(z).
-        kl_variance: its Monte Carlo variance.
+        kl_variance: the Monte Carlo variance of kl.
         elbo_variance: the Monte Carlo variance of log_likelihood − kl, which is the mean log weight.
         iw_bound: log of the mean of S importance weights w (Burda et al., 2015, eq. 8).
         effective_sample_size: (Σw)²/Σw², between 1 and S (Kong, 1992).
-        exact_kl: KL(q(z|x) ‖ p(z)) in closed form; None where it has none.
+        exact_kl: KL(q(z|x) ‖ p(z)) in closed form; None if it has no closed form.
     """
 
     log_likelihood: np.ndarray
@@ -38,7 +38,7 @@ class Estimates:
 
 @dataclasses.dataclass(frozen=True)
 class Statistics:
-    """Statistics of a set of samples for B data, in double precision. Those of two sets merge into those of the union.
+    """Statistics of a set of samples for B data, in double precision. Two of them merge into statistics of the union.
 
     There are K values: log p(x|z), and, unless q is implicit, log q(z|x) − log p(z) and the log weight log w.
 
@@ -48,7 +48,7 @@ class Statistics:
         square: the sum of squared deviations from this mean, `[K, B]`.
         top: the largest log w, `[B]`; zeros if q is implicit.
         weights: Σ w and Σ w², where each w is divided by the largest, `[2, B]`; zeros if q is implicit.
-        exact_kl: KL(q(z|x) ‖ p(z)) in closed form, `[B]`, the same for all samples; empty where it has none.
+        exact_kl: KL(q(z|x) ‖ p(z)) in closed form, `[B]`, the same for all samples; empty if it has no closed form.
     """
 
     count: int
@@ -74,7 +74,7 @@ class Statistics:
 
     @np.errstate(all="ignore")
     def estimates(self) -> tuple[np.ndarray, ...]:
-        """The fields of `Estimates` in their order, `[B]` each, as many as there are."""
+        """The fields of `Estimates` in their order, `[B]` each; without those at the end that cannot be computed."""
         variance = self.square / self.count / np.float64(self.count - 1)
         if len(self.mean) == 1:
             return self.mean[0], variance[0]
