@@ -32,13 +32,13 @@ class Sums:
 
     @np.errstate(divide="ignore", invalid="ignore")
     def moments(self) -> dict[str, float]:
-        """Signal and noise of R gradients g over all parameters of the group, each with its `_error`.
+        """Signal and noise of R gradients g over all parameters of the group; the error of NAME is NAME_error.
 
         - `variance`: tr Cov g, the sum over parameters of unbiased estimates of their variances.
         - `norm`: ‖E g‖, the root of ‖ḡ‖² − variance/R, which estimates its square without bias; 0 if negative.
         - `snr`: norm/√variance; infinite without noise. Rainforth et al. (2018, eq. 10) define |E g|/sd for one
-          parameter. The square of `snr` is the mean of the squares of these, weighted by the variances. It is a ratio
-          of unbiased estimates, so it has a bias of O(1/R).
+          parameter. `snr`² is the variance-weighted mean of the squares of these ratios. Its estimate is a ratio of
+          unbiased estimates, so it has a bias of O(1/R).
         """
 
         def estimate(kept: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ Tensors = dict[str, list[tf.Tensor]]
 
 
 class GradientNoise:
-    """The gradients of an estimator's mean loss over one batch, at the present weights of the model.
+    """The gradients of an estimator's mean loss over one batch, at the current weights of the model.
 
     Each repeat has fresh noise, and gives the gradients of all parameter groups at once. Estimators with the same S and
     the same draws get the same noise. Estimators with different S are independent.
@@ -91,7 +91,7 @@ class GradientNoise:
             tf.errors.ResourceExhaustedError: out of memory.
         """
         now = _now(step, kl_weight)
-        if self._zeros is None:  # not compiled, so that a refusal keeps its own error
+        if self._zeros is None:  # not compiled, so that a ConfigError is raised unchanged
             first = self.gradients(tf.constant(0), *now)
             self._zeros = tf.nest.map_structure(lambda g: tf.zeros(g.shape, tf.float64), first)
         shift, _ = self._block(tf.constant(0), tf.constant(1), self._zeros, *now)  # compiles
@@ -112,8 +112,8 @@ class GradientNoise:
     def memory(self, step: int = 0, kl_weight: float = 1.0) -> float:
         """The peak memory of one gradient in MB: the tensors that are alive at once, without the parameters.
 
-        It is computed from the graph before XLA fuses operations, which needs less. The memory of the process would not
-        tell, because TensorFlow keeps what earlier estimators needed.
+        It is computed from the graph before XLA fuses operations, which needs less. The memory of the process is no
+        measure, because TensorFlow does not release the memory of earlier estimators.
         """
         graph = self._gradients.get_concrete_function(tf.constant(0), *_now(step, kl_weight)).graph
         return peak_bytes(graph) / 1e6

@@ -14,7 +14,7 @@ def fit_slopes(gradients: pd.DataFrame) -> pd.DataFrame:
     The fit is a least-squares line through the logarithms, weighted by their errors. It leaves out numbers whose error
     exceeds a quarter of the number, since their logarithm is too uncertain, and S = 1, for which the laws of large S
     do not hold. The error is the error of the weighted fit; it is multiplied by √(χ²/ν) if the points scatter by more
-    than their errors. Both are nan if fewer than two points remain.
+    than their errors. The slope and its error are nan if fewer than two points remain.
 
     Returns:
         `estimator`, `group`, `quantity` ("snr" or "variance"), `slope`, `slope_error`.

@@ -36,16 +36,16 @@ def diagnose(
 ) -> pd.DataFrame:
     """Signal, noise, bias and cost of the gradients of estimators, for one model and one batch of data.
 
-    The gradients are those of the mean loss over the batch, for R repeats with fresh noise. Errors come from the
-    jackknife over 10 blocks of repeats; the expectation of its variance is never too small (Efron & Stein, 1981).
-    Estimators with the same S and the same draws get the same noise, so their difference has a smaller error than the
-    two errors suggest. Estimators with different S are independent.
+    Each gradient is the gradient of the mean loss over the batch. There are R repeats with fresh noise. Errors come
+    from the jackknife over 10 blocks of repeats; the expectation of its variance is never too small (Efron & Stein,
+    1981). Estimators with the same S and the same draws get the same noise, so their difference has a smaller error
+    than the two errors suggest. Estimators with different S are independent.
 
     Args:
         model: the model.
         x: the batch, `[B, *event]`.
-        estimators: by name, a function that makes an estimator with S samples. Networks of an estimator's own have
-            their initial weights.
+        estimators: by name, a function that makes an estimator with S samples. The networks of an estimator have their
+            initial weights.
         samples: the numbers S.
         repeats: R.
         seed: of the noise.
@@ -60,10 +60,10 @@ def diagnose(
 
         - `norm`, `variance` and `snr` with their errors (`Sums.moments`);
         - `bias_squared` with its error (`Sums.squared_bias`). The reference is the gradient of `Estimator.objective`
-          along the path of z, for the same noise. nan if there is nothing to compare: the estimator inherits its
-          losses, so that the reference is the same; the posterior has no exact path
-          (`ConditionalPosterior.exact_path`); or the group has no objective. With relaxed samples the objective
-          belongs to the relaxed model, which is itself biased for the discrete one;
+          along the path of z, for the same noise. It is nan in three cases: the estimator inherits its losses, so that
+          the reference is the same; the posterior has no exact path (`ConditionalPosterior.exact_path`); or the group
+          has no objective. With relaxed samples the objective belongs to the relaxed model, which is itself biased for
+          the discrete one;
         - `seconds` (`GradientNoise.measure`) and `memory` in MB (`GradientNoise.memory`), the same for all groups;
         - `repeats`.
 

@@ -22,10 +22,10 @@ NAMES = {"mean_norm": "norm", "variance": "variance", "snr": "snr"}
 def watch_gradients(
     trainer: Trainer, x: tf.Tensor, seed: int, poll: Callable[[], None] = lambda: None
 ) -> Callable[[bool], dict[str, float | None]]:
-    """A function that measures the gradients of a training in its present state, without changing the training.
+    """A function that measures the gradients of a training in its current state, without changing the training.
 
-    Called with whether a measurement is due, it returns `gradient_mean_norm/<group>`, `gradient_variance/<group>` and
-    `gradient_snr/<group>` for the trainer's estimator. They come from 50 repeats with fresh noise on the batch x
+    Its argument is whether a measurement is due. It returns `gradient_mean_norm/<group>`, `gradient_variance/<group>`
+    and `gradient_snr/<group>` for the trainer's estimator. They come from 50 repeats with fresh noise on the batch x
     `[B, *event]`, whose data all have weight 1. A value is None if no measurement is due or the number is not finite.
     Running out of memory is a warning; all later values are None.
     """
