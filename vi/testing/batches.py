@@ -43,7 +43,7 @@ def order_of_data(name: str, bench: Bench) -> Check:
     for beta in (
         tf.ones(bench.size, tf.float64),
         tf.range(bench.size, dtype=tf.float64),
-    ):  # the same β, or another for each datum
+    ):  # one β for all data, or a different β for each
         of_moved = moved.losses(kl_weight=tf.gather(beta, order))
         pairs += zip(given(of_moved), given(trial.losses(kl_weight=beta)), strict=True)
     return within(

@@ -34,16 +34,16 @@ from vi.testing.report import Check
 STEP = np.int64(0)
 """The training step of every trial."""
 ROUNDING = 1e-9
-"""The relative difference between two computations of the same number that double precision allows."""
+"""The tolerance in double precision: the relative difference between two computations of the same number."""
 REPEATS = 1000
-"""The number of noises for each datum, for the check of an expectation."""
+"""The number of noise draws for each datum in the check of an expectation."""
 Weights = dict[str, list[tf.Tensor]]
 """θ and φ by group, as in `linear_gaussian.weights_at`: `[1, ...]`, or a copy for each datum, `[B, ...]`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """An estimator with everything that its values depend on: model, data, noise and weights.
+    """An estimator with all inputs of its values: model, data, noise and weights.
 
     Attributes:
         x: `[B, D]`.
@@ -96,15 +96,16 @@ class Bench:
 
     Args:
         make: the class, or a function that gives an estimator. It is called with `samples` and the arguments.
-        arguments: of the constructor; `samples` is 5 by default.
+        arguments: the arguments of the constructor; `samples` is 5 by default.
 
     Attributes:
-        example: an estimator, for what its class declares.
+        example: an estimator, to read the declarations of its class.
         samples: S.
         size: B.
-        repeats: the number of noises for each datum, for the check of an expectation.
+        repeats: the number of noise draws for each datum in the check of an expectation.
         done: the results of the checks so far, by name.
-        kept: gradients that several checks use: of losses and objective at a place, with β = 1 or not.
+        kept: gradients that several checks share, of the losses and of the objective. The key is the place of q, and
+            whether β differs from 1.
 
     Raises:
         ConfigError: the call fails, or gives no `vi.estimators.Estimator`.
@@ -136,7 +137,7 @@ class Bench:
 
     @property
     def signature(self) -> str:
-        """The arguments as Python writes them."""
+        """The arguments in Python syntax."""
         return ", ".join(f"{name}={value!r}" for name, value in self.arguments.items())
 
     def estimator(self, samples: int | None = None) -> Estimator:
@@ -157,7 +158,7 @@ class Bench:
         dtype: str = "float64",
         posterior: type[GivenGaussian] = GivenGaussian,
     ) -> Trial:
-        """A trial whose batch has all data `repeats` times, each time with other noise.
+        """A trial. Its batch repeats all data `repeats` times, with different noise each time.
 
         The noise is the same in every precision.
         """
@@ -176,7 +177,7 @@ class Bench:
 
 
 def shifted(particles: Particles, offsets: float | np.ndarray) -> Particles:
-    """The particles with `offsets`, a number or `[S]`, added to log p(x|z), and thereby to the log weights."""
+    """The particles with `offsets`, a number or `[S]`, added to log p(x|z), which moves the log weights equally."""
     shift = tf.constant(offsets, particles.log_likelihood.dtype)
     return dataclasses.replace(particles, log_likelihood=particles.log_likelihood + shift)
 

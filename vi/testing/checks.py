@@ -1,4 +1,4 @@
-"""Runs all checks of an estimator. Each check holds one promise of the contract to a number."""
+"""Runs all checks of an estimator. Each check tests one promise of the contract by a number and its limit."""
 
 from __future__ import annotations
 
@@ -47,18 +47,18 @@ CHECKS: dict[str, Callable[[str, Bench], Check]] = {
 
 
 def check_estimator(estimator: Callable[..., Estimator], **arguments: object) -> Report:
-    """Checks everything that an estimator promises, on a model whose log p(x) and true posterior are known.
+    """Checks all promises of an estimator, on a model with known log p(x) and true posterior.
 
     In a test: `check_estimator(MyEstimator).raise_if_failed()`.
 
-    Gradients are checked with a copy of the weights for each datum, in one batch of thousands of data. A loss that
-    depends on the whole batch, such as one with the mean of the batch as its baseline, is therefore checked in a large
-    batch only.
+    Gradients are checked with a copy of the weights for each datum, in one batch of thousands of data. A loss may
+    depend on the whole batch, for example by a baseline that is the mean of the batch. Such a loss is therefore checked
+    in a large batch only.
 
     Args:
         estimator: the class, or a function that gives an estimator. It is called with `samples`, by default 5, and the
             arguments.
-        arguments: of the constructor.
+        arguments: the arguments of the constructor.
 
     Raises:
         ConfigError: the call fails, or gives no `vi.estimators.Estimator`.

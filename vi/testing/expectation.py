@@ -1,4 +1,4 @@
-"""Checks that a lower bound is on average at most log p(x), an upper bound at least; and the statistics for it."""
+"""Checks that a lower bound is on average ≤ log p(x), and an upper bound ≥ log p(x); with the statistics for it."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from vi.testing.report import Check, within
 FALSE_ALARM = 0.5e-3 / 5
 """The probability that each of the five checks of expectations fails for a correct estimator.
 
-This holds for Gaussian values. The values of estimators are skewed, which about doubles it."""
+This holds for Gaussian values. The values of estimators are skewed, which about doubles the probability."""
 SAMPLES = 20
-"""A number of samples at which mistakes show that few samples hide."""
+"""A number of samples that shows mistakes which few samples hide."""
 FAR = 1e5
-"""Nats that are added to log p(x|z), so that clipped log weights show."""
+"""Nats that are added to log p(x|z) to detect clipped log weights."""
 
 
 def worst_mean(values: np.ndarray, rounding: np.ndarray, tests: int, sides: int = 2) -> tuple[float, float]:
-    """The mean that exceeds its limit most, of K means over R independent rows; and this limit.
+    """The largest of K means over R independent rows relative to its limit, and this limit.
 
-    The limits come from t statistics. If all true means are zero, any of the K means of `tests` such sets exceeds its
-    limit with probability `FALSE_ALARM`.
+    The limits come from t statistics. If all true means are zero, the probability is `FALSE_ALARM` that any of the K
+    means of `tests` such sets exceeds its limit.
 
     Args:
         values: `[R, K]`. Their means should be zero, or at most zero with `sides=1`.
-        rounding: is added to each limit, `[K]`.
+        rounding: a number that is added to each limit, `[K]`.
         tests: the number of such sets in one check.
         sides: 2 or 1.
     """
@@ -99,7 +99,7 @@ def expectation(name: str, bench: Bench) -> Check:
 
 
 def _why(bench: Bench, kind: str, already_with_one: bool, samples: int, exact: tuple[float, float]) -> str:
-    """The probable mistake of a bound on the wrong side of log p(x). `exact` is its excess at the true posterior."""
+    """The probable mistake of a bound on the wrong side of log p(x). `exact` is the excess at the true posterior."""
     if kind == "upper":
         return (
             "the log of the mean of finitely many samples lies below the log of the expectation (Jensen); should kind "

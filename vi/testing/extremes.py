@@ -12,7 +12,7 @@ from vi.testing.report import Check, within
 
 
 def extremes(name: str, bench: Bench) -> Check:
-    """Bound and gradients are finite for log weights of extreme size, wherever double precision can hold them."""
+    """Bound and gradients are finite for log weights of extreme size, if they are finite in double precision."""
     wrong, beyond_double = [], False
     for what, low, high in (("spread over ±10,000", -1e4, 1e4), ("near −100,000", -1e5, -1e5)):
         offsets = np.linspace(low, high, bench.example.draws.posterior)
@@ -67,7 +67,7 @@ def _finite(trial: Trial, offsets: np.ndarray) -> tuple[bool, list[str]]:
 
 
 def _at_extremes(trial: Trial, offsets: np.ndarray, groups: list[str]) -> dict[str, np.ndarray]:
-    """The bound, and the gradient of the loss of each given group, with these offsets of the log weights."""
+    """The bound, and the gradient of each given group's loss, with these offsets of the log weights."""
     (taken,) = gradients(trial, lambda particles: losses(trial)(shifted(particles, offsets)))
     bound = trial.estimator.bound(shifted(trial.particles(), offsets))
     return {"the bound": bound, **{f"the gradient for {LETTERS[group]}": taken[group] for group in groups}}

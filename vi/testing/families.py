@@ -15,17 +15,16 @@ COUPLING = (0.3, -0.2)
 
 
 class Own:
-    """A variable of a family that Keras does not track, so that it may be replaced by one of another shape."""
+    """A variable of a family, not tracked by Keras, so that a variable of another shape can replace it."""
 
     def __init__(self, value: object):
         self.variable = keras.Variable(value, dtype=keras.config.floatx())
 
 
 class Flow(GivenGaussian):
-    """The Gaussian, then a coupling layer with weights of its own: z₁ = y₁, and the others are y eˢ + t.
+    """The Gaussian, then a coupling layer with its own weights: z₁ = y₁, and the other z are y eˢ + t.
 
-    s and t are linear in y₁. The layer is TensorFlow Probability's, whose bijectors remember each z with the noise that
-    it was made from.
+    s and t are linear in y₁. The layer is a bijector of TensorFlow Probability, which caches each z with its noise.
     """
 
     def __init__(self, latent_dim: int):
@@ -59,7 +58,7 @@ class Flow(GivenGaussian):
 
 
 class WrittenFlow(Flow):
-    """The same flow with its formulas written out, so that nothing is remembered."""
+    """The same flow with its formulas written out, so that nothing is cached."""
 
     def push(self, q: tfd.Distribution, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """z and its log density by the formulas."""
@@ -105,7 +104,7 @@ class MovedPrior(GivenPrior):
 
 
 class SharingGaussian(GivenGaussian):
-    """The Gaussian moved by a variable a, which moves the prior too."""
+    """The Gaussian moved by a variable a. The same variable moves the prior."""
 
     def __init__(self, latent_dim: int):
         super().__init__(latent_dim)

@@ -13,13 +13,13 @@ from vi.testing.mistakes import why
 from vi.testing.report import Check, within
 
 BETAS = (0.25, 0.75)
-"""β of the first and of the last datum; β of the others is evenly spaced between."""
+"""β of the first and of the last datum. The β of the other data are evenly spaced between them."""
 DISTANCE = 1e-5
-"""The distance of a finite difference, whose error is of the order of its square."""
+"""The step size of a finite difference. The error is of the order of its square."""
 
 
 def follows(name: str, bench: Bench, group: str) -> Check:
-    """The gradient of the losses and the gradient of the objective have the same mean over noises."""
+    """The gradient of the losses and the gradient of the objective have the same mean over noise draws."""
     if inherited(bench.example):
         return Check(name, None, "Nothing to check: `losses` is inherited, so the losses are the objective.")
     letter, found = LETTERS[group], worst(bench, group, False)
@@ -34,7 +34,7 @@ def follows(name: str, bench: Bench, group: str) -> Check:
 
 
 def _leads(name: str, bench: Bench, group: str) -> Check:
-    """For a group without an objective: its loss falls on average from q off the true posterior towards it."""
+    """For a group without an objective: its loss decreases on average if q moves towards the true posterior."""
     letter, trial = LETTERS[group], bench.trial(OFF, repeats=bench.repeats).copies()
     if group != "inference":
         return Check(name, None, f"Not promised: it states no objective for {letter}.")
@@ -54,7 +54,7 @@ def _leads(name: str, bench: Bench, group: str) -> Check:
 
 
 def without_path(name: str, bench: Bench) -> Check:
-    """The mean over noises of the gradient of the losses is the same whether or not z passes a gradient."""
+    """The mean gradient of the losses over noise draws is the same whether or not z passes a gradient."""
     if bench.example.pathwise:
         return Check(name, None, "Nothing to check: it is pathwise, so it refuses posteriors without a path.")
     if any(bench.done[plain].passed is False for plain in NAMES.values()):
@@ -114,7 +114,7 @@ def betas(bench: Bench, repeats: int = 1) -> tf.Tensor:
 
 
 def worst(bench: Bench, group: str, weighted: bool) -> tuple[float, float] | None:
-    """The worst mean over noises of the gradient of the losses minus the gradient of the objective, and its limit."""
+    """The worst mean, over noise draws, of the losses' gradient minus the objective's gradient, and its limit."""
     found = []
     for place in (OFF, NEAR):
         if (place, weighted) not in bench.kept:
@@ -131,7 +131,7 @@ def worst(bench: Bench, group: str, weighted: bool) -> tuple[float, float] | Non
 
 
 def worst_excess(bench: Bench, taken: np.ndarray, expected: np.ndarray, tests: int) -> tuple[float, float]:
-    """The worst mean over noises of the difference of two gradients, averaged over data, and its limit."""
+    """The worst mean, over noise draws and data, of the difference of two gradients, and its limit."""
     batches = [bench.repeats, bench.size, -1]
     excess = np.reshape(taken - expected, batches).mean(axis=1)
     rounding = ROUNDING * (1 + np.abs(np.reshape(expected, batches)).mean(axis=(0, 1)))

@@ -49,7 +49,7 @@ def objective(trial: Trial) -> Callable[[Particles], Losses]:
 
 
 def inherited(estimator: Estimator) -> bool:
-    """Whether the losses are the objective by definition, so that comparing them proves nothing."""
+    """Whether the losses are inherited, so that they equal the objective by definition."""
     return type(estimator).losses is Estimator.losses
 
 

@@ -1,4 +1,4 @@
-"""The linear-Gaussian model z ~ N(m, diag s²), x|z ~ N(Wz + b, σ² I), with q at a chosen distance from p(z|x)."""
+"""The linear-Gaussian model z ~ N(m, diag s²), x|z ~ N(Wz + b, σ² I), and q at a chosen distance from p(z|x)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Affine:
         self.kernel, self.bias = kernel, bias
 
     def __call__(self, rows: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """The outputs of the rows, `[B · n, out]`, the same in training."""
+        """The outputs of the rows, `[B · n, out]`; `training` has no effect."""
         inputs, outputs = self.kernel.shape[1:]
         by_datum = tf.reshape(rows, [self.kernel.shape[0], -1, inputs])
         return tf.reshape(by_datum @ self.kernel + self.bias[:, None], [-1, outputs])
@@ -76,7 +76,7 @@ class GivenGaussian(Posterior):
         return q.distribution
 
     def prior(self, loc: tf.Tensor, log_sd: tf.Tensor) -> GivenPrior:
-        """The prior that stands beside this posterior, with m and log s."""
+        """The prior of the model with this posterior, given m and log s."""
         return GivenPrior(loc, log_sd)
 
 
@@ -123,7 +123,7 @@ def log_standard_normal(z: tf.Tensor) -> tf.Tensor:
 
 @contextlib.contextmanager
 def precision(dtype: str) -> Iterator[None]:
-    """Sets the dtype of everything that Keras makes in the block."""
+    """Sets Keras's dtype in the block."""
     before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx(dtype)
     keras.config.set_dtype_policy(dtype)

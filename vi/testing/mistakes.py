@@ -1,4 +1,4 @@
-"""Finds the mistake that a wrong gradient probably comes from, by comparing it with known wrong gradients."""
+"""Finds the probable mistake behind a wrong gradient, by comparing it with known wrong gradients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vi.testing.linear_gaussian import LATENTS, OFF
 
 
 def why(bench: Bench, group: str) -> str:
-    """The probable mistake of losses that follow another gradient than the objective's."""
+    """The probable mistake of losses that do not follow the gradient of the objective."""
     trial = bench.trial(OFF, repeats=10).copies()
     taken, expected, *known = gradients(trial, losses(trial), objective(trial), *(mistake for mistake, _ in MISTAKES))
     if not np.any(taken[group]):
@@ -66,4 +66,4 @@ MISTAKES = [
         "of DReG for φ are w̃²",
     ),
 ]
-"""Wrong gradients of an importance-weighted bound, and the sentence that names the mistake."""
+"""Wrong gradients of an importance-weighted bound, each with a sentence that names the mistake."""

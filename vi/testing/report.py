@@ -1,4 +1,4 @@
-"""The report on an estimator: a check for each promise, with its number and its meaning."""
+"""The report on an estimator: a check for each promise, with a number and a meaning."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Check:
         name: the name of the promise.
         passed: whether the promise is kept; None if it was not checked.
         meaning: a sentence: the promise, the probable mistake, or why the promise was not checked.
-        value: the number that decides; None if no number does.
-        limit: the largest value allowed.
+        value: the number that is compared with the limit; None if there is no number.
+        limit: the largest allowed value.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Checks of what an estimator keeps: what `update` changes, and variables of its own."""
+"""Checks of an estimator's state: the changes by `update`, and the auxiliary variables."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _plain(value: object) -> object:
 
 
 def update(name: str, bench: Bench) -> Check:
-    """Everything that `update` changes is in auxiliary_variables, which checkpoints save."""
+    """All state that `update` changes is in auxiliary_variables, which checkpoints save."""
     if type(bench.example).update is Estimator.update:
         return Check(name, None, "Nothing to check: `update` is inherited, and does nothing.")
     trial = bench.trial()

@@ -13,7 +13,7 @@ from vi.testing.report import Check, within
 
 
 def _everything(trial: Trial, update: bool = False) -> list[tf.Tensor]:
-    """Bound, losses and the gradients that a train step takes."""
+    """The bound, the losses, and the gradients as in a train step."""
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(trial.weights)
         particles = trial.particles()

@@ -1,4 +1,4 @@
-"""Checks of the values of bound and losses: shape, precision, finite numbers, no noise of their own."""
+"""Checks of the values of bound and losses: shape, precision, finite numbers, no own noise."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shape(name: str, bench: Bench) -> Check:
 
 
 def double(name: str, bench: Bench) -> Check:
-    """In double precision the values are double, and equal to those in single precision up to rounding."""
+    """In double precision the values are double. They equal the values in single precision up to rounding."""
     trial = bench.trial()
     values = [trial.bound(), *given(trial.losses())]
     if not all(value.dtype == tf.float64 for value in values):

@@ -49,7 +49,7 @@ def _values(trial: Trial) -> list[tf.Tensor]:
 
 
 def shared_variable(name: str, bench: Bench) -> Check:
-    """A variable that q and the prior share follows the objective of θ where p reads it, and of φ where q reads it."""
+    """A variable that q and the prior share follows θ's objective through p, and φ's objective through q."""
     if inherited(bench.example):
         return Check(name, None, "Nothing to check: `losses` is inherited, so the losses are the objective.")
     if any(bench.done[plain].passed is False for plain in NAMES.values() if plain in bench.done):
@@ -67,12 +67,12 @@ def shared_variable(name: str, bench: Bench) -> Check:
         *worst,
         "A variable that q and the prior share follows the objectives of θ and φ on average (nats; the worst entry).",
         "A variable that q and the prior share misses its objectives: does a loss read the prior or the posterior in "
-        "another way than by the particles?",
+        "another way than through the particles?",
     )
 
 
 def _by_shared(trial: Trial, variable: keras.Variable, *values: Value) -> list[np.ndarray | None]:
-    """The gradients by the shared variable as a train step takes them, `[N, L]` each; None without a loss for φ.
+    """The gradients by the shared variable, as in a train step, `[N, L]` each; None without a loss for φ.
 
     θ's loss is differentiated where the prior reads the variable, φ's loss where q reads it.
     """

@@ -70,7 +70,7 @@ def _sees_prior(trial: Trial) -> bool:
 
 
 def _why(bench: Bench) -> str:
-    """The probable mistake of losses that ignore β or use it in a wrong way."""
+    """The probable mistake of losses that ignore β or misuse it."""
     trial, beta = bench.trial(OFF, repeats=10).copies(), betas(bench, 10)
     squares = surrogate(2, stopped=False, detached=True)
     taken, known = gradients(trial, losses(trial), lambda p: squares(p.stopped().tempered()), beta=beta)
