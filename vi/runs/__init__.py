@@ -1,1 +1,1 @@
-"""Runs: from a config to the files of a run, and from the files back to the model."""
+"""Runs: from a config to the files of a run, and from these files back to the model."""

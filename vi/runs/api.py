@@ -29,7 +29,7 @@ Split = Literal["test", "validation", "train"]
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run that was made: its directory, its config and its summary."""
+    """A completed run: its directory, its config and its summary."""
 
     directory: Path
     config: Config = dataclasses.field(repr=False)
@@ -53,7 +53,7 @@ class Run:
         samples: int = 5000,
         size: int | None = None,
     ) -> dict[str, Any]:
-        """Evaluates the trained model as `vi-evaluate` does; returns what evaluation.json says."""
+        """Evaluates the trained model as `vi-evaluate` does; returns the content of evaluation.json."""
         return evaluate(self.directory, checkpoint, split, samples, size)
 
     def diagnose(self, *arguments: Any, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -64,17 +64,17 @@ class Run:
 def train(overrides: Sequence[str] = (), directory: str | Path | None = None) -> Run:
     """Trains as `vi-train` with these overrides does, and returns the run.
 
-    It clears Keras's session, and sets Keras's precision and the global seeds, as the config says.
+    It clears Keras's session, and sets Keras's precision and the global seeds from the config.
 
     Args:
         overrides: as on the command line, for example `["data=mnist", "estimator.samples=5"]`, or
             `["resume=RUN_DIR"]`.
-        directory: the run directory; by default a new one, `outputs/<name>/<date>_<time>`, with a suffix such as _2
-            if another run has taken that name.
+        directory: the run directory; by default a new directory `outputs/<name>/<date>_<time>`, with a suffix such as
+            _2 if another run has this name.
 
     Raises:
         ConfigError: a value, a name or a file is wrong; nothing has been written.
-        RunError: the training could not go on.
+        RunError: the training cannot continue.
         Interrupted: by Ctrl-C or SIGTERM; the run can be resumed.
     """
     if isinstance(overrides, str):
@@ -105,7 +105,7 @@ def _new_directory(name: str) -> Path:
     try:
         return claim(directory)
     except OSError:
-        return directory  # the job says why it cannot be made
+        return directory  # the job then reports why it cannot be made
 
 
 def evaluate(
@@ -120,23 +120,23 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluates a run as `vi-evaluate` does: writes evaluation.json and pictures, and adds both to its W&B run.
 
-    It clears Keras's session, and sets Keras's precision and the global seeds, as the run's config says.
+    It clears Keras's session, and sets Keras's precision and the global seeds from the run's config.
 
     Args:
         run_dir: the directory of a run that has ended or was interrupted.
-        checkpoint: whose weights are evaluated.
+        checkpoint: the checkpoint to evaluate.
         split: the data to evaluate on.
         samples: S, importance samples for each datum.
-        size: how many data, from the first on, are evaluated with S samples; None stands for all.
-        data_path: where the data are now, if they have moved.
+        size: the number of data, from the first on, that get S samples; None for all.
+        data_path: the current path of the data, if they have moved.
         progress: called with a stage and the fraction of it that is done.
 
     Returns:
-        What evaluation.json says (`vi.evaluation.evaluate_model`), with the checkpoint and its step.
+        The content of evaluation.json (`vi.evaluation.evaluate_model`), with the checkpoint and its step.
 
     Raises:
         ConfigError: the directory holds no run, or no such checkpoint or split, or a value is wrong.
-        RunError: a number is not finite, or the files could not be written.
+        RunError: a number is not finite, or a file cannot be written.
         Interrupted: by Ctrl-C or SIGTERM.
     """
     directory, asked = Path(run_dir), {"checkpoint": checkpoint, "split": split, "samples": samples, "size": size}
@@ -167,24 +167,24 @@ def diagnose(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Diagnoses estimators on a run's model as `vi-diagnose` does: writes tables and pictures into diagnostics/.
 
-    It clears Keras's session, and sets Keras's precision and the global seeds, as the run's config says. The noise
-    depends on `data.seed` alone, and β has its value at the checkpoint's step. An estimator's own networks have their
-    initial weights.
+    It clears Keras's session, and sets Keras's precision and the global seeds from the run's config. The noise depends
+    on `data.seed` alone, and β has its value at the checkpoint's step. An estimator's own networks have their initial
+    weights.
 
     Args:
         run_dir: the directory of a run that has ended or was interrupted.
-        estimators: choices of the group `estimator`, or dotted paths of your own classes, which must take `samples`.
-        samples: the numbers S of samples to try with every estimator. A pair that the estimator refuses, or that does
-            not fit into memory, is left out with a warning.
-        repeats: how many gradients are computed, each with fresh noise.
-        batch_size: how many data of the split, from the first on, all gradients use.
-        checkpoint: whose weights are used; "initial" stands for the weights with which the run began.
+        estimators: choices of the group `estimator`, or dotted paths of your own classes. A class must take `samples`.
+        samples: the numbers S of samples for every estimator. An S that the estimator refuses, or that does not fit
+            into memory, is left out with a warning.
+        repeats: the number of gradients, each with fresh noise.
+        batch_size: the number of data of the split, from the first on. All gradients use the same data.
+        checkpoint: the checkpoint to use; "initial" is the run's weights before training.
         split: the data to use.
-        data_path: where the data are now, if they have moved.
+        data_path: the current path of the data, if they have moved.
         progress: called with a stage and the fraction of it that is done.
 
     Returns:
-        What gradients.csv (`vi.diagnostics.diagnose`) and slopes.csv (`vi.diagnostics.fit_slopes`) say.
+        The tables of gradients.csv (`vi.diagnostics.diagnose`) and slopes.csv (`vi.diagnostics.fit_slopes`).
 
     Raises:
         ConfigError: the directory holds no run, or no such checkpoint or split, or a value is wrong.
@@ -237,9 +237,9 @@ def _write_diagnosis(folder: Path, gradients: pd.DataFrame, slopes: pd.DataFrame
 
 
 def replay(folder: str | Path) -> Examination:
-    """Computes a step again that was not finite and stopped its run, with the weights before the step.
+    """Recomputes the step that was not finite and stopped its run, from the weights before the step.
 
-    It sets Keras's precision and the global seeds as the run's config says.
+    It clears Keras's session, and sets Keras's precision and the global seeds from the run's config.
 
     Args:
         folder: `nonfinite` in the directory of the run.

@@ -1,4 +1,4 @@
-"""From configs to objects: the one place that instantiates."""
+"""Makes the objects of a config. No other module instantiates components."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """What a config describes, as objects."""
+    """The objects of a config."""
 
     data: Dataset
     model: LatentVariableModel
@@ -32,7 +32,7 @@ class Parts:
 
 
 def build(config: Config) -> Parts:
-    """Data, model, estimator and optimizers. Fills in what only the data know: the event shape, `pseudo`."""
+    """Data, model, estimator and optimizers. Fills in the keys that follow from the data: the event shape, `pseudo`."""
     import keras
 
     from vi.data.dataset import Dataset
@@ -80,7 +80,7 @@ def build_model(config: Config, event_shape: tuple[int, ...]) -> LatentVariableM
 
 
 def build_optimizers(settings: Config) -> dict[str, keras.optimizers.Optimizer]:
-    """An optimizer for each parameter group: the common settings, overlaid by the group's own."""
+    """An optimizer for each parameter group: the common settings, with the group's settings over them."""
     import keras
 
     def settings_of(group: str) -> Config:

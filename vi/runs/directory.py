@@ -1,4 +1,4 @@
-"""The directory of a run: a name that nobody else has, the process that holds it, and its summary."""
+"""The directory of a run: its unique name, the lock of a process on it, and the summary."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Summary = dict[str, Any]
 
 
 def claim(directory: Path) -> Path:
-    """Makes a new directory of this name, or with the first suffix _2, _3, … that is free; returns its path.
+    """Makes a new directory of this name, or with the first free suffix _2, _3, …; returns its path.
 
-    Making a directory is atomic: of several processes that ask for one name, each gets a directory of its own.
+    Making a directory is atomic, so several processes that want the same name get different directories.
 
     Raises:
         OSError: no directory can be made there.
@@ -48,7 +48,7 @@ def lock(directory: Path) -> Iterator[None]:
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         if not _take(descriptor):
-            time.sleep(0.1)  # for the moment in which `in_use` looks
+            time.sleep(0.1)  # `in_use` holds the lock for a moment
             if not _take(descriptor):
                 raise ConfigError(f"{directory}: another process is at work in it; wait until it has ended.")
         yield
@@ -66,10 +66,10 @@ def in_use(directory: Path) -> bool:
 
 
 def read_summary(directory: Path) -> Summary:
-    """What summary.json says; empty if there is no such file.
+    """The content of summary.json; empty if there is no such file.
 
     Raises:
-        ConfigError: it is damaged.
+        ConfigError: the file is damaged.
     """
     file = Path(directory) / "summary.json"
     try:
@@ -84,12 +84,12 @@ def read_summary(directory: Path) -> Summary:
 
 
 def write_summary(summary: Summary, directory: Path) -> None:
-    """Writes summary.json, whole or not at all."""
+    """Writes summary.json atomically."""
     write(directory / "summary.json", json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
 
 def newest_jobs(sweep: Path) -> list[Path]:
-    """The folder of each job of a sweep in the order of their numbers; of a job that was retried, the last retry."""
+    """The folder of each job of a sweep, in the order of the job numbers. For a retried job it is the last retry."""
     newest: dict[int, tuple[int, Path]] = {}
     for folder in sweep.iterdir():
         if folder.is_dir() and (found := re.fullmatch(r"(\d+)(?:_retry_(\d+))?", folder.name)):

@@ -1,4 +1,4 @@
-"""What becomes of a run that fails or is interrupted: its summary, and an error that says where it stands."""
+"""Closes a run that fails or is interrupted: its summary, and an error that says how far the run has come."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def close(
     error: BaseException, summary: Summary, trainer: Trainer, progress: Progress, directory: Path
 ) -> BaseException:
-    """Writes into summary.json that the run was interrupted or has failed; returns the error to raise."""
+    """Records in summary.json that the run was interrupted or has failed; returns the error to raise."""
     summary |= standing(progress)
     if isinstance(error, KeyboardInterrupt):
         summary["status"] = "interrupted"
@@ -33,7 +33,7 @@ def close(
 
 
 def _explain(error: BaseException, trainer: Trainer, progress: Progress, directory: Path) -> BaseException:
-    """The error as a sentence that says where the run stands. A step that is not finite is kept in `nonfinite`."""
+    """The error as a sentence that says how far the run has come. A step that is not finite is saved in `nonfinite`."""
     if isinstance(error, NotFinite):
         return RunError(f"{_examined(error.what, trainer, directory / 'nonfinite', last_good(error.saved))} {ADVICE}")
     if isinstance(error, OSError):
@@ -45,7 +45,7 @@ def _explain(error: BaseException, trainer: Trainer, progress: Progress, directo
 
 
 def _examined(what: str, trainer: Trainer, folder: Path, good: str) -> str:
-    """The sentences on a step that is not finite: which terms of which data, the last good checkpoint, the folder."""
+    """The sentences on a step that is not finite: its terms and data, the last good checkpoint, the folder."""
     text, kept = what, ""
     try:
         if (examination := examine(trainer)).causes:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP, kept until a run asks for them between compiled calls."""
+"""Ctrl-C, SIGTERM and SIGHUP, held until a run polls for them between compiled calls."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
-    """A context that keeps the first Ctrl-C, SIGTERM or SIGHUP for `poll`. A second signal raises KeyboardInterrupt.
+    """A context that holds the first Ctrl-C, SIGTERM or SIGHUP until `poll`. A second signal raises KeyboardInterrupt.
 
-    Within another interruption, it takes over a signal that the outer one has received. On exit, a signal that nobody
-    has polled is sent again. Only the main thread receives signals. A signal that the process ignores stays ignored.
+    An inner interruption takes over a signal that the outer one has received, and passes its signal to the outer one on
+    exit. The outermost one sends its signal again on exit, unless KeyboardInterrupt leaves the block. Only the main
+    thread receives signals. A signal that the process ignores stays ignored.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""One run, from its config to its files: opened, trained, drawn, evaluated and summed up."""
+"""One run, from its config to its files: opened, trained, drawn, evaluated and summarized."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ log = logging.getLogger(__name__)
 
 
 class Job:
-    """One run that is about to be trained. A wrong config is refused here, before anything is written.
+    """One run before its training. The constructor refuses a wrong config before anything is written.
 
     It clears Keras's session, and sets Keras's precision and the global seeds.
 
     Args:
-        config: resolved and checked. What only the data know is filled in.
-        command: how the run was asked for.
+        config: resolved and checked. The keys that follow from the data are filled in.
+        command: the command that requested the run.
         resume: the directory of the run to resume; None for a new run.
 
     Raises:
@@ -59,11 +59,11 @@ class Job:
             open_split(self.parts.data, self.parts.model.likelihood, "test", "trainer.evaluate=true")
 
     def execute(self, directory: Path) -> Summary:
-        """Trains, and writes everything that a run leaves into `directory`; returns what summary.json says.
+        """Trains, and writes all files of a run into `directory`; returns the content of summary.json.
 
         Raises:
             ConfigError: another process is at work in the directory, or it holds another run.
-            RunError: the training could not go on.
+            RunError: the training cannot continue.
             Interrupted: by Ctrl-C or SIGTERM; the run can be resumed.
         """
         try:
@@ -98,7 +98,7 @@ class Job:
         return summary
 
     def _open(self, directory: Path) -> tuple[Checkpoints, Progress, Summary]:
-        """The checkpoints of the directory, where the training stands, and what is known of the run as it begins."""
+        """The checkpoints of the directory, the progress of the training, and the summary at the beginning."""
         checkpoints = Checkpoints(directory / "checkpoints", self.trainer.state)
         if not self.resume and ((directory / "config.yaml").exists() or checkpoints):
             raise ConfigError(f"{directory}: already holds a run; choose another directory, or resume={directory}.")
@@ -107,7 +107,7 @@ class Job:
         return checkpoints, progress, about(self.parts, self.config, self.trainer, self.command, earlier, progress)
 
     def _restore(self, checkpoints: Checkpoints) -> Progress:
-        """Restores the last checkpoint; returns where the training stands."""
+        """Restores the last checkpoint; returns its progress."""
         progress, epochs = Progress(**checkpoints.restore("last")), self.config["trainer"]["epochs"]
         if steps_of(epochs, self.trainer) < progress.step:
             raise ConfigError(f"trainer.epochs={epochs}: the run has done {progress.epoch:g} already.")
@@ -116,7 +116,7 @@ class Job:
         return progress
 
     def _describe(self, summary: Summary, directory: Path) -> None:
-        """Writes what is known before the training: config.yaml, summary.json and model.txt."""
+        """Writes the files that do not need the training: config.yaml, summary.json and model.txt."""
         save(self.config, directory / "config.yaml")
         write_summary(summary, directory)
         (directory / "model.txt").write_text(describe(self.parts.model, self.trainer))

@@ -1,4 +1,4 @@
-"""What a run leaves beside its metrics: the description of its model, its W&B run, its evaluation."""
+"""The outputs of a run besides its metrics: the description of its model, its W&B run, its evaluation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def describe(model: LatentVariableModel, trainer: Trainer) -> str:
 
 
 def dashboard(config: Config, summary: Summary, command: Command, directory: Path) -> WandbLogger:
-    """The logger of a run's W&B run, which is begun or resumed."""
+    """The logger that begins or resumes the W&B run of a run."""
     choices, settings = config.get("choices") or {}, dict(config["logger"]["wandb"])
     tags = [config["name"], *(choices[group] for group in ("estimator", "data") if choices.get(group))]
     about = {
@@ -53,7 +53,7 @@ def dashboard(config: Config, summary: Summary, command: Command, directory: Pat
 def record(
     evaluation: Mapping[str, Any], pictures: Mapping[str, Path], config: Config, summary: Summary, directory: Path
 ) -> None:
-    """Adds the numbers and the pictures of an evaluation to the W&B run of a run that has ended, if it has one."""
+    """Adds the numbers and the pictures of an evaluation to the W&B run of an ended run, if the run has one."""
     if config["logger"]["wandb"] and "wandb_id" in summary:
         group = directory.parent.name if (directory.parent / "multirun.yaml").exists() else None
         logger = dashboard(config, summary, Command(summary["command"], summary["overrides"], group), directory)

@@ -26,7 +26,7 @@ Checkpoint = Literal["best", "last", "initial"]
 def load(run_dir: str | Path, checkpoint: Literal["best", "last"] = "best") -> LatentVariableModel:
     """The trained model of a run, with the weights of the best or the last checkpoint; needs no data.
 
-    It sets Keras's precision to the run's.
+    It sets Keras's precision to the precision of the run.
 
     Raises:
         ConfigError: the directory holds no run, or no such checkpoint.
@@ -44,11 +44,12 @@ def opened(directory: Path, data_path: str | None = None) -> tuple[Config, Summa
     """The config and the summary of a run; needs no TensorFlow.
 
     Args:
-        directory: of the run.
-        data_path: where the data are now, if they have moved.
+        directory: the directory of the run.
+        data_path: the current path of the data, if they have moved.
 
     Raises:
-        ConfigError: the directory holds no run, its data have moved, or they are read from no path.
+        ConfigError: the directory holds no run; its data have moved; or `data_path` is given, but the data have no
+            path.
     """
     if directory.is_dir() and not (directory / "config.yaml").exists() and (jobs := newest_jobs(directory)):
         raise ConfigError(f"run={directory}: is the directory of a sweep; give one of its jobs, such as run={jobs[0]}.")
@@ -67,10 +68,10 @@ class Reopened:
     """A trained run that is open for an evaluation or a diagnosis.
 
     Attributes:
-        parts: what the config describes, with the weights of a checkpoint.
+        parts: the objects of the config, with the weights of a checkpoint.
         step: the step of the checkpoint.
-        config: of the run.
-        summary: of the run.
+        config: the config of the run.
+        summary: the summary of the run.
         jit: whether XLA compiles.
         poll: raises Interrupted once a signal has been received.
     """
@@ -87,11 +88,11 @@ class Reopened:
 def reopened(directory: Path, checkpoint: Checkpoint, data_path: str | None = None) -> Iterator[Reopened]:
     """Opens a trained run, and holds its directory for this process. The arguments are as in `opened` and `restored`.
 
-    It clears Keras's session, and sets Keras's precision and the global seeds, as the run's config says.
+    It clears Keras's session, and sets Keras's precision and the global seeds from the run's config.
 
     Raises:
         ConfigError: there is no such run, data or checkpoint, or another process is at work in the directory.
-        RunError: a file could not be written.
+        RunError: a file cannot be written.
     """
     config, summary = opened(directory, data_path)
     from vi.training.devices import wants_xla
@@ -105,12 +106,12 @@ def reopened(directory: Path, checkpoint: Checkpoint, data_path: str | None = No
 
 
 def restored(config: Config, summary: Summary, directory: Path, checkpoint: Checkpoint) -> tuple[builder.Parts, int]:
-    """What the config of a run describes, with the weights of a checkpoint, and the step of the checkpoint.
+    """The objects of a run's config with the weights of a checkpoint, and the step of the checkpoint.
 
-    The checkpoint "initial" stands for the weights with which the run began.
+    The checkpoint "initial" is the weights before training.
 
     Raises:
-        ConfigError: the data are not those of the run, or there is no such checkpoint.
+        ConfigError: the data are not the data of the run, or there is no such checkpoint.
     """
     from vi.training.checkpoints import Checkpoints
     from vi.training.devices import set_up_devices

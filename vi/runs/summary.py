@@ -1,4 +1,4 @@
-"""What summary.json says of a run: how it began, on what, and where it stands."""
+"""The content of a run's summary.json: its command, its data and machine, and its progress."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PACKAGES = ("vi", "tensorflow", "tensorflow-probability", "keras", "numpy", "hyd
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """How a run was asked for.
+    """The command that requested a run.
 
     Attributes:
         line: the command line.
@@ -46,7 +46,7 @@ class Command:
 
 
 def standing(progress: Progress) -> Summary:
-    """How far a run has come."""
+    """The entries of a summary that record the progress of a run."""
     return {
         "step": progress.step,
         "epoch": progress.epoch,
@@ -79,7 +79,7 @@ def read_earlier(directory: Path, data_hash: str) -> Summary:
 def about(
     parts: Parts, config: Config, trainer: Trainer, command: Command, earlier: Summary, progress: Progress
 ) -> Summary:
-    """What is known of a run when it begins or goes on; `earlier` is its summary of before, empty for a new run."""
+    """The summary of a run when it begins or is resumed; `earlier` is the summary before, empty for a new run."""
     gpus = tf.config.list_physical_devices("GPU")
     now = datetime.datetime.now().isoformat(timespec="seconds")
     resumed = (
@@ -127,5 +127,5 @@ def count_parameters(trainer: Trainer) -> dict[str, int]:
 
 
 def count_variables(variables: Iterable[keras.Variable]) -> int:
-    """How many numbers the variables hold."""
+    """The number of elements of the variables."""
     return sum(math.prod(v.shape) for v in variables)

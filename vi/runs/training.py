@@ -55,23 +55,24 @@ def train(
     logger: Logger,
     poll: Callable[[], None],
 ) -> dict[str, Any]:
-    """Trains to the end and leaves the best weights in the model; returns the numbers that the summary holds.
+    """Trains to the end and leaves the best weights in the model; returns the numbers for the summary.
 
     Args:
         parts: data and model.
-        trainer: at the step where to begin.
+        trainer: the trainer, at the first step to take.
         settings: the section `trainer` of the config.
-        checkpoints: of the run.
-        progress: where to begin; it is brought forward in place.
-        logger: told the progress and each row of metrics.csv.
+        checkpoints: the checkpoints of the run.
+        progress: the progress so far; it is updated in place.
+        logger: receives the progress and each row of metrics.csv.
         poll: called between compiled calls; raises Interrupted to end the training.
 
     Returns:
-        The `final` metrics on all validation data, those of the `best` checkpoint with its step, and `knn_accuracy`.
+        The `final` metrics on all validation data, the metrics of the `best` checkpoint with its step, and
+        `knn_accuracy`.
 
     Raises:
         Interrupted: by `poll`.
-        RunError: the training could not go on, or a final metric is not finite.
+        RunError: the training cannot continue, or a final metric is not finite.
     """
     data = parts.data
     evaluator = Evaluator(parts.model, data, jit=trainer.jit, poll=poll)
@@ -115,9 +116,9 @@ def train(
 
 
 def _validate(evaluator: Evaluator, split: Split, samples: int, size: int | None) -> dict[str, float]:
-    """The validation metrics, in nats per datum; the importance bound of the first `size` data only.
+    """The validation metrics, in nats per datum. validation/iw_bound uses the first `size` data only.
 
-    The KL is in closed form where it has one, and sampled otherwise.
+    The KL is in closed form if it has one, else it is sampled.
     """
     elbo = evaluator.estimate(split, samples=1)
     metrics = {"validation/nll": -float(elbo.log_likelihood.mean())}
