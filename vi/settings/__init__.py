@@ -1,1 +1,1 @@
-"""Configs: what they may hold, and how they are composed, read and written, without TensorFlow."""
+"""Configs: their allowed values, and their composition, reading and writing, without TensorFlow."""

@@ -19,7 +19,7 @@ from vi.settings.saved import Config, completed, plain, with_whole_paths
 
 
 def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | None]]:
-    """The config that `vi-train` with these overrides would run, and the choice of each group.
+    """The config of `vi-train` with these overrides, and the choice of each group.
 
     Raises:
         ConfigError: an override is wrong.
@@ -31,7 +31,7 @@ def compose(overrides: Sequence[str] = ()) -> tuple[DictConfig, dict[str, str | 
 
 
 def compose_request(command: str, overrides: Sequence[str] = ()) -> Config:
-    """The request that these overrides make of a command, "evaluate" or "diagnose".
+    """The settings of a command, "evaluate" or "diagnose", with these overrides.
 
     Raises:
         ConfigError: an override is wrong.
@@ -94,7 +94,7 @@ def choices_of(hydra: Any) -> dict[str, str | None]:
 
 
 def resolve(config: DictConfig, choices: Mapping[str, str | None]) -> Config:
-    """The config as plain values, every interpolation resolved and every value checked.
+    """The config as plain values, with every interpolation resolved and every value checked.
 
     Raises:
         ConfigError: a value is not allowed, or an interpolation leads nowhere.

@@ -1,4 +1,4 @@
-"""Where the configs are."""
+"""The directory of the configs."""
 
 from __future__ import annotations
 

@@ -14,16 +14,16 @@ from vi.errors import ConfigError
 from vi.settings.modules import Definition, Module, Unreadable, follow, load, locate
 
 REQUIRED = object()
-"""The default of an argument that has none."""
+"""The default of a required argument."""
 VOCABULARY = ("typing", "collections.abc", "vi.kinds")
-"""The modules whose names mean something in an annotation."""
+"""The modules whose names have a meaning in an annotation."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Argument:
-    """An argument of a constructor: what it may hold, its default, and its meaning.
+    """An argument of a constructor: its kind of values, its default, and its meaning.
 
-    The default is `REQUIRED` where there is none, and a `Code` where it is not a plain value.
+    Without a default, `default` is `REQUIRED`. A default that is no plain value is a `Code`.
     """
 
     kind: kinds.Kind
@@ -32,7 +32,7 @@ class Argument:
 
 
 Family = list[tuple[Module, ast.ClassDef] | None]
-"""A class and its bases, in the order in which Python looks a method up; None for one that cannot be read."""
+"""A class and its bases, in Python's method resolution order; None for a class that cannot be read."""
 
 
 class Code(str):
@@ -41,14 +41,14 @@ class Code(str):
 
 @dataclasses.dataclass(frozen=True)
 class Constructor:
-    """What a class or function takes by keyword.
+    """The keyword arguments of a class or function.
 
     Attributes:
-        arguments: by name, in the order in which they are written.
-        open: whether it takes others too, which are not declared.
-        text: its docstring.
-        file: where it is written.
-        line: the line there.
+        arguments: by name, in the order of the source.
+        open: whether it also takes arguments that are not declared.
+        text: the docstring.
+        file: the source file.
+        line: the line in the source file.
     """
 
     arguments: dict[str, Argument]
@@ -59,7 +59,7 @@ class Constructor:
 
 
 def read(path: str) -> Constructor | None:
-    """The constructor of the class or function that a dotted path names; None where only running the code would tell.
+    """The constructor of the class or function at a dotted path; None if it can be known only by running the code.
 
     Raises:
         ConfigError: there is no such module or name, or it is no class or function.
@@ -130,7 +130,7 @@ def _of_fields(module: Module, node: ast.ClassDef, bases: Family) -> Constructor
 
 
 def _of_function(module: Module, node: ast.FunctionDef, bases: Family, method: bool = False) -> Constructor:
-    """What a function takes by keyword, or a method whose class has these further bases."""
+    """The keyword arguments of a function, or of a method whose class has the further `bases`."""
     signature = node.args
     named = [*signature.posonlyargs, *signature.args]
     defaults = [None] * (len(named) - len(signature.defaults)) + signature.defaults
@@ -147,7 +147,7 @@ def _of_function(module: Module, node: ast.FunctionDef, bases: Family, method: b
 
 
 def _as_in_base(name: str, argument: Argument, bases: Family) -> Argument:
-    """An argument without an annotation: of the kind that the base class declares for the same name."""
+    """An argument without an annotation gets the kind that a base class declares for the same name."""
     try:
         declared = _of_classes(bases).arguments.get(name)
     except Unreadable:
@@ -156,7 +156,7 @@ def _as_in_base(name: str, argument: Argument, bases: Family) -> Argument:
 
 
 def _passed_on(module: Module, node: ast.FunctionDef, name: str, bases: Family) -> Constructor:
-    """What `**name` takes: what the function that it is passed on to takes, but for what the call itself gives."""
+    """The arguments of `**name`: the arguments of the function that receives it, without those that the call sets."""
     for call in ast.walk(node):
         if not isinstance(call, ast.Call) or not any(k.arg is None and _is_name(k.value, name) for k in call.keywords):
             continue
@@ -189,7 +189,7 @@ def _default(module: Module, node: ast.expr | None) -> Any:
 
 
 def _evaluate(module: Module, annotation: ast.expr | None) -> Any:
-    """What an annotation means; a name that is not of `VOCABULARY` means anything."""
+    """The value of an annotation; a name from outside `VOCABULARY` gives `Any`."""
     if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
         annotation = ast.parse(annotation.value, mode="eval").body
     if annotation is None:
@@ -201,14 +201,14 @@ def _evaluate(module: Module, annotation: ast.expr | None) -> Any:
 
 
 def _alias(module: Module, name: str) -> Any:
-    """The type that another module calls by this name; a class says nothing of plain values."""
+    """The type alias of this name in another module; raises Unreadable for a class."""
     if not isinstance(module.names.get(name), ast.Assign | ast.AnnAssign):
         raise Unreadable
     return _Names(module)[name]
 
 
 class _Names(dict):
-    """The names of a module as an annotation of it sees them."""
+    """The names of a module in the scope of its annotations."""
 
     def __init__(self, module: Module):
         super().__init__({each.__name__: each for each in (int, float, bool, str, list, tuple, set, dict, type)})
@@ -231,7 +231,7 @@ class _Names(dict):
 
 
 class _Other:
-    """A type that says nothing of plain values; a schedule is known by its name."""
+    """A type that does not restrict plain values; a schedule is recognized by its name."""
 
     def __getattr__(self, name: str) -> Any:
         return kinds.Schedule if name == "LearningRateSchedule" else self
@@ -249,7 +249,7 @@ class _Other:
 
 
 def meanings(docstring: str) -> dict[str, str]:
-    """What a Google docstring says of each argument."""
+    """The text of a Google docstring on each argument."""
     found = re.search(r"^Args:\n((?:[ \t]+.*\n?|\n)+)", docstring, re.MULTILINE)
     lines = re.split(r"^    (\w+)(?: \(.*?\))?: ", found[1] if found else "", flags=re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in zip(lines[1::2], lines[2::2], strict=True)}

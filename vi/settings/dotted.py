@@ -14,7 +14,7 @@ from vi.settings.sentences import sentence
 
 
 def find(what: str, target: str) -> Callable[..., Any]:
-    """The class or function of a dotted path; the current directory is importable.
+    """The class or function at a dotted path; the current directory is importable.
 
     Raises:
         ConfigError: there is no such class or function; the sentence begins with `what`.
@@ -40,11 +40,11 @@ def find(what: str, target: str) -> Callable[..., Any]:
 
 
 def _is_module(path: str) -> bool:
-    """Whether there is such a module; if so, it is imported."""
+    """Imports the module; returns whether it exists."""
     try:
         importlib.import_module(path)
     except ModuleNotFoundError as error:
         if not path.startswith(str(error.name)):
-            raise  # the module is there, but imports one that is not
+            raise  # the module exists, but imports a module that does not
         return False
     return True

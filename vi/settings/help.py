@@ -1,4 +1,4 @@
-"""The help of a choice: what its class is, and the settings that it takes, read without importing it."""
+"""The help of a choice: the summary of its class and the settings, read without importing it."""
 
 from __future__ import annotations
 
@@ -87,12 +87,12 @@ def _plain(settings: DictConfig) -> dict[str, Any]:
 
 
 def _of_keras(name: str, argument: Argument) -> Argument:
-    """An argument that Keras explains, without the marks of its own documentation, and with its kind."""
+    """An argument of a Keras class, with its kind, and without the markup of Keras's documentation."""
     return dataclasses.replace(argument, kind=KERAS[name], meaning=re.sub(r"`|\s*\{\{.*?\}\}\.?", "", argument.meaning))
 
 
 def _settings(prefix: str, arguments: Mapping[str, Argument], values: Mapping[str, Any]) -> str:
-    """A paragraph for each setting: its key and value, its meaning, and what it may hold."""
+    """A paragraph for each setting: its key and value, its meaning, and its allowed values."""
     if not arguments:
         return "It has no settings.\n"
     lines = []
@@ -124,6 +124,6 @@ def _wrapped(text: str, indent: int) -> list[str]:
 
 
 def _shown(file: Path) -> Path:
-    """A file of the library from its package on, another one from the current directory."""
+    """The path of a file: of the library's files relative to the package, of other files from the current directory."""
     package = Path(__file__).resolve().parents[2]
     return file.relative_to(package) if file.is_relative_to(package) else short(file)

@@ -1,4 +1,4 @@
-"""The keys of a config: which groups there are, a config's leaves, and how a value and a key are shown."""
+"""The keys of a config: the groups, the leaves of a config, and the texts of keys and values."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ CHOSEN = ("trainer", "warmup", "logger", "experiment", "debug", "sweep")
 """The other groups of choices."""
 FILLED_IN = ("pseudo", "model.event_shape")
 COMMANDS = ("resume", "sweep")
-"""What a command asks for, and no config of a run holds."""
+"""The keys of a command that are not in the config of a run."""
 MAY_CHANGE = ("trainer.epochs", "data.path", "logger")
-"""What may differ from the run that is resumed."""
+"""The keys that may change when a run is resumed."""
 
 
 def leaves(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -37,12 +37,12 @@ def _is_schedule(key: str, value: Mapping[str, Any]) -> bool:
 
 
 def is_of(key: str, sections: Sequence[str]) -> bool:
-    """Whether a dotted key is one of these, or below one."""
+    """Whether a dotted key is one of these sections, or lies below one of them."""
     return any(key == section or key.startswith(f"{section}.") for section in sections)
 
 
 def show(value: Any) -> str:
-    """A value as it is typed in a config."""
+    """A value in the syntax of a config."""
     return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

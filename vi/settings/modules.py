@@ -1,4 +1,4 @@
-"""Modules as text: what a dotted path names, found without running the module."""
+"""Modules as text: finds the class or function at a dotted path without running the module."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from vi.errors import ConfigError
 from vi.settings.keys import suggestion
 
 DYNAMIC = ("globals(", "exec(", "setattr(", "sys.modules", "def __getattr__")
-"""A module whose text holds one of these may make names at run time."""
+"""Texts in a module that may make names at run time."""
 
 
 class Unreadable(Exception):
-    """Only running the code would tell."""
+    """The answer can be known only by running the code."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Module:
 
     @functools.cached_property
     def names(self) -> dict[str, tuple[str, str] | ast.AST]:
-        """What each name is bound to at last: a statement, or for an import the module and the name in it."""
+        """The last binding of each name: a statement, or for an import the module and the name in the module."""
         found: dict[str, tuple[str, str] | ast.AST] = {}
         for node in _statements(self.tree):
             if isinstance(node, ast.Import):
@@ -62,11 +62,11 @@ Definition = tuple[Module, ast.ClassDef | ast.FunctionDef]
 
 
 def locate(path: str) -> Definition:
-    """The class or function that a dotted path names; the current directory is importable.
+    """The class or function at a dotted path; the current directory is importable.
 
     Raises:
         ConfigError: there is no such module or name, or it is no class or function.
-        Unreadable: only running the module would tell.
+        Unreadable: it can be known only by running the module.
     """
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
@@ -82,7 +82,7 @@ def locate(path: str) -> Definition:
 
 
 def load(name: str) -> Module:
-    """The module of this name; raises ConfigError where there is none."""
+    """The module of this name; raises ConfigError if there is no such module."""
     top, *rest = name.split(".")
     try:
         spec = importlib.util.find_spec(top)
@@ -116,7 +116,7 @@ def _parse(name: str, file: Path, written: int) -> Module:
 
 
 def member(module: Module, name: str) -> Module | Definition:
-    """What a name of a module is; raises ConfigError where the module has no such name."""
+    """The object of a name in a module; raises ConfigError if the module has no such name."""
     bound = module.names.get(name)
     if isinstance(bound, ast.ClassDef | ast.FunctionDef):
         return module, bound
@@ -133,14 +133,14 @@ def member(module: Module, name: str) -> Module | Definition:
     except ConfigError as error:
         if not str(error).startswith("there is no module"):
             raise
-    declared = "if TYPE_CHECKING" in module.text  # what `__getattr__` gives is then imported there
+    declared = "if TYPE_CHECKING" in module.text  # the names of `__getattr__` are then imported in that block
     if "*" in module.names or (any(word in module.text for word in DYNAMIC) and not declared):
         raise Unreadable
     raise ConfigError(f"{module.name} has no {name}{suggestion(name, [*module.names])}")
 
 
 def follow(module: Module, node: ast.AST | None) -> Definition:
-    """The class or function that an expression of a module names; raises Unreadable where there is none."""
+    """The class or function that an expression of a module refers to; raises Unreadable if there is no such object."""
     found = _follow(module, node)
     if isinstance(found, Module):
         raise Unreadable
@@ -167,7 +167,7 @@ def _imported(module: str, name: str) -> Module | Definition:
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """The statements that run when the module is imported, also those in `if`, `try` and `with`."""
+    """The statements that run when the module is imported, including those inside `if`, `try` and `with`."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If | ast.Try | ast.With | ast.For | ast.While | ast.ExceptHandler):
             yield child if isinstance(child, ast.For | ast.With) else ast.Pass()

@@ -1,4 +1,4 @@
-"""Typed overrides: of a new run, of a resumed run, and the arguments of `vi-check`."""
+"""Overrides as a user types them: of a new run, of a resumed run, and the arguments of `vi-check`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from vi.settings.saved import Config, completed, plain, read, require_data, with
 
 
 def composable(overrides: Sequence[str]) -> list[str]:
-    """The overrides that Hydra composes: all; with `resume=RUN_DIR` only those of Hydra itself and of the logger.
+    """The overrides that Hydra composes: all, or with `resume=RUN_DIR` only those of Hydra, logger, resume and sweep.
 
     Raises:
-        ConfigError: the choice of a group is no name; or the directory to resume holds no run, or was typed twice.
+        ConfigError: the choice of a group is no name, the directory to resume holds no run, or hydra.run.dir is given
+            too.
     """
     parsed = parse(overrides)
     typed = {o.key_or_group: None if o.is_delete() or o.is_sweep_override() else o.value() for o in parsed}
@@ -45,10 +46,10 @@ def composable(overrides: Sequence[str]) -> list[str]:
 
 
 def _spelled_out(override: Any) -> str:
-    """An override as Hydra takes it.
+    """An override in Hydra's form.
 
-    A dotted path as the choice of a component's group becomes a choice of Hydra's: `custom`, with that target. An
-    argument of a component needs no plus, since the component's constructor says whether it is one.
+    If the choice of a component is a dotted path, Hydra gets a choice of this name: `custom` with the path as target.
+    An argument of a component needs no plus, because the check against the constructor finds wrong names.
     """
     group, _, argument = override.key_or_group.partition(".")
     from hydra.core.config_store import ConfigStore
@@ -66,15 +67,15 @@ def _spelled_out(override: Any) -> str:
 
 
 def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig) -> Config:
-    """The config of a resumed run: its own, with the typed overrides of keys that may change.
+    """The config of a resumed run: the saved config, with the typed overrides of keys that may change.
 
     Args:
         run_dir: the directory of the run.
         typed: the overrides.
-        composed: the config that Hydra composed from the `composable` ones.
+        composed: the config that Hydra composed from the `composable` overrides.
 
     Raises:
-        ConfigError: the directory holds no run, its data have moved, or an override differs from its config.
+        ConfigError: the directory holds no run, its data have moved, or an override changes a key that must not change.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -109,7 +110,7 @@ def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig) -> Config
 
 
 def _same_terms(asked: Any, kept: Any, settings: Any) -> tuple[Any, Any]:
-    """Two choices of a group; where one is custom and the other a dotted path, each by its dotted path."""
+    """Two choices of a group, both as dotted paths if one is `custom` and the other is its dotted path."""
     target = settings.get("_target_") if isinstance(settings, dict) else None
     if "custom" in (asked, kept) and target in (asked, kept):
         return target, target
@@ -117,7 +118,7 @@ def _same_terms(asked: Any, kept: Any, settings: Any) -> tuple[Any, Any]:
 
 
 def require_same(run_dir: Path, composed: DictConfig) -> None:
-    """Raises ConfigError if the run in a directory has another config; the keys of `MAY_CHANGE` may differ."""
+    """Raises ConfigError if the run in a directory has a different config; the keys of `MAY_CHANGE` may differ."""
     from omegaconf import OmegaConf
 
     keys = [str(key) for key in composed if key not in ("hydra", *COMMANDS)]
@@ -141,7 +142,7 @@ def _require_same(run_dir: Path, key: str, asked: Any, kept: Any) -> None:
 
 
 def parse(overrides: Sequence[str]) -> list[Any]:
-    """Overrides as Hydra reads them."""
+    """The overrides, parsed by Hydra."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     return OverridesParser.create().parse_overrides(list(overrides))

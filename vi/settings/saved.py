@@ -1,4 +1,4 @@
-"""Configs as plain values: read from a run's config.yaml, also one of an older version, and written."""
+"""Configs as plain values: reads config.yaml of this or an older version, and writes it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOVED = {
     "vi.densities.": "vi.distributions.densities.",
     "vi.synthetic.": "vi.data.",
 }
-"""Where classes and functions are now that older versions had elsewhere; a whole module ends with a dot."""
+"""The current paths of classes and functions, by their paths in older versions. A path of a module ends with a dot."""
 
 _AS_GIVEN = {"validation": None, "scale": 1.0, "binarization": "none"}
 EARLIER: dict[str, dict[str, Any]] = {
@@ -39,15 +39,15 @@ EARLIER: dict[str, dict[str, Any]] = {
     "vi.estimators.DReG": {"samples": 1},
     "vi.posteriors.LocationScale": {"base": "normal"},
 }
-"""What a key that a config lacks meant in older versions, where that is not today's default.
+"""The values of missing keys in configs of older versions, if they differ from the current defaults.
 
-By the target of a component, or the dotted key of a section ("trainer", or "" for the config itself). Where a new key's
-default changes what a run does, its line here says what runs did before.
+By the target of a component, or the dotted key of a section ("trainer", or "" for the config itself). If the default of
+a new key changes what a run does, it gets a line here with the earlier behaviour.
 """
 
 
 def read(run_dir: Path, key: str | None = None) -> Config:
-    """The config of a run, in the terms of this version; `key` is what named its directory, for error messages.
+    """The config of a run, in the form of this version. For error messages, `key` is the setting that names `run_dir`.
 
     Raises:
         ConfigError: the directory holds no run, or its config is damaged.
@@ -73,7 +73,7 @@ def read(run_dir: Path, key: str | None = None) -> Config:
 
 
 def as_of_today(config: Config) -> Config:
-    """The config of an older version in the terms of this one: with moved classes, and with keys that are new since."""
+    """The config of an older version in the form of this one: classes at their current paths, and new keys added."""
     config = _moved(config)
     for prefix, section in sections.RUN.items():
         if prefix in (*COMMANDS, "logger.wandb"):
@@ -94,9 +94,9 @@ def as_of_today(config: Config) -> Config:
 
 
 def with_whole_paths(config: Config) -> Config:
-    """A config with absolute paths of its data and of the run that it starts from, so that it opens from any directory.
+    """A config with absolute paths of its data and of `init_from`, so that it opens from any directory.
 
-    A data set of the user's own keeps its path as it was typed.
+    A data set that is not of this library keeps its path as typed.
     """
     found = dict(config)
     if isinstance(config.get("init_from"), str | int):
@@ -112,7 +112,7 @@ def with_whole_paths(config: Config) -> Config:
 
 
 def require_data(config: Config, what: str) -> None:
-    """Raises ConfigError, with `what` first, if the data of a run are no longer where it read them."""
+    """Raises ConfigError, with `what` first, if the data of a run are no longer at their path."""
     data = config["data"]
     path = data.get("path") if str(data.get("_target_")).startswith("vi.") else None
     if isinstance(path, str) and not Path(path).expanduser().exists():
@@ -125,9 +125,9 @@ def _whole(path: str) -> str:
 
 
 def completed(config: Config) -> Config:
-    """A config with the defaults of the library's own components, so that a later version reads what was meant.
+    """A config with the defaults of the library's components filled in, so that a later version uses the same values.
 
-    Settings of a group of parameters that only repeat the optimizer's common ones are left out.
+    A parameter group's settings are left out where they repeat the common settings of the optimizer.
     """
     found = dict(config)
     for component in COMPONENTS:
@@ -143,7 +143,7 @@ def _filled(component: str, settings: Config) -> Config:
         try:
             constructor = constructor_of(target)
         except ConfigError:
-            return settings  # which the check will say
+            return settings  # the check reports the error
     arguments = constructor.arguments if constructor else {}
     defaults = {name: each.default for name, each in arguments.items() if name not in (*given, *settings)}
     plain = {name: value for name, value in defaults.items() if value is not REQUIRED and not isinstance(value, Code)}
@@ -156,7 +156,7 @@ def _overlaid(settings: Config) -> Config:
         own = settings.get(group)
         if not isinstance(own, dict):
             if own is not None:
-                common[group] = own  # which the check will say
+                common[group] = own  # the check reports the error
             continue
         if own := {name: value for name, value in own.items() if name not in common or value != common[name]}:
             common[group] = own
@@ -164,7 +164,7 @@ def _overlaid(settings: Config) -> Config:
 
 
 def _moved(value: Any) -> Any:
-    """A value in which classes at older paths are named, at any depth, by today's paths."""
+    """A value with the older paths of classes replaced by their current paths, at any depth."""
     if isinstance(value, list):
         return [_moved(each) for each in value]
     if not isinstance(value, dict):
@@ -179,7 +179,7 @@ def _moved(value: Any) -> Any:
 
 
 def plain(config: DictConfig) -> Config:
-    """A composed config as plain values, every interpolation resolved.
+    """A composed config as plain values, with every interpolation resolved.
 
     Raises:
         ConfigError: an interpolation leads nowhere.
@@ -195,7 +195,7 @@ def plain(config: DictConfig) -> Config:
 
 
 def save(config: Config, file: Path) -> None:
-    """Writes the config as YAML, whole or not at all."""
+    """Writes the config as YAML, atomically."""
     from omegaconf import OmegaConf
 
     write(file, OmegaConf.to_yaml(OmegaConf.create(config)))

@@ -1,6 +1,6 @@
-"""The sections of a config that are no component, and what `vi-evaluate` and `vi-diagnose` are asked for.
+"""The sections of a config that are no components, and the settings of `vi-evaluate` and `vi-diagnose`.
 
-Each class declares the keys of one section: their kinds, their defaults and their meanings.
+Each class declares the keys of one section with their kinds, defaults and meanings.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ class Run:
     Args:
         name: the name of the run, and of the folder below outputs/.
         seed: of the initial weights, the order of the data and the noise.
-        init_from: the directory of a run, whose best weights this one starts from.
-        resume: the directory of a run, which goes on; with -m use sweep.resume.
-        pseudo: filled in: true where the likelihood is no density of the data, as Bernoulli on grey levels.
+        init_from: the directory of a run. This run starts from its best weights.
+        resume: the directory of a run to resume; with -m use sweep.resume.
+        pseudo: filled in: true if the likelihood is no density of the data, such as Bernoulli on grey levels.
     """
 
     name: Name = "default"
@@ -71,7 +71,7 @@ class Sweep:
     """A multirun.
 
     Args:
-        resume: the directory of a multirun, which goes on.
+        resume: the directory of a multirun to resume.
     """
 
     resume: Directory | None = None
@@ -83,7 +83,7 @@ class Model:
 
     Args:
         latent_dim: L, the number of latent dimensions.
-        output_bias: where the bias of the decoder's output starts: at zero, or at the mean of the data.
+        output_bias: the initial bias of the decoder's output: zero, or from the mean of the data.
         event_shape: filled in: the shape of one datum.
     """
 
@@ -115,20 +115,21 @@ class Trainer:
         epochs: passes over the training data.
         batch_size: B, the data of one step.
         beta: β, the weight of the KL term: a number, or a Keras schedule of the step.
-        noise: fresh at every step; or fixed, the same for a datum in every epoch.
+        noise: fresh at every step, or fixed: for each datum the same in every epoch.
         update_every: how often each group of parameters is updated.
         evaluate_every: epochs between evaluations.
         monitor: the metric that picks the best checkpoint and stops early.
-        patience: stop after this many evaluations without a better one; null never stops early.
+        patience: the number of evaluations without an improvement after which the training stops; null never stops
+            early.
         validation_samples: importance samples of validation/iw_bound.
-        validation_size: validation data for validation/iw_bound during training; at the end it takes all.
-        evaluate: whether to evaluate on the test set at the end, as vi-evaluate does.
+        validation_size: the number of validation data for validation/iw_bound during training; at the end all are used.
+        evaluate: true evaluates on the test set at the end, as vi-evaluate does.
         evaluation_samples: importance samples of the evaluation at the end.
         diagnose_every: epochs between measurements of the gradients' signal and noise; null measures none.
-        nonfinite: what to do about a step that is not finite: stop, or skip it and count it.
-        precision: of weights, data and noise.
-        jit: whether to compile with XLA; auto decides by the device and the networks.
-        steps_per_call: train steps of one compiled call; auto takes about a second of them.
+        nonfinite: the reaction to a step that is not finite: stop, or skip and count the step.
+        precision: the precision of weights, data and noise.
+        jit: true compiles with XLA; auto decides by the device and the networks.
+        steps_per_call: train steps of one compiled call; auto makes a call last about a second.
     """
 
     epochs: Annotated[float, Positive] = 50
@@ -152,7 +153,7 @@ class Trainer:
 
 @dataclasses.dataclass
 class Logger:
-    """Where metrics go besides metrics.csv and the terminal.
+    """The destinations of metrics besides metrics.csv and the terminal.
 
     Args:
         wandb: the settings of the Weights & Biases dashboard; null leaves it out.
@@ -166,9 +167,9 @@ class Wandb:
     """The Weights & Biases dashboard.
 
     Args:
-        mode: offline writes to the run's directory, online sends too.
+        mode: offline writes to the run's directory; online also uploads.
         project: the project of the dashboard.
-        entity: the user or team; null is your own.
+        entity: the user or team; null is your default.
     """
 
     mode: Literal["offline", "online", "disabled"] = "offline"
@@ -178,14 +179,14 @@ class Wandb:
 
 @dataclasses.dataclass
 class Evaluate:
-    """What `vi-evaluate` is asked for.
+    """The settings of `vi-evaluate`.
 
     Args:
         run: the directory of a run.
-        checkpoint: whose weights.
-        split: of the run's data.
+        checkpoint: the checkpoint to evaluate.
+        split: the split of the run's data.
         samples: S, importance samples for each datum.
-        size: the number of data that get S samples, the first ones; null takes all.
+        size: the number of data, from the first on, that get S samples; null takes all.
     """
 
     run: Directory
@@ -197,16 +198,16 @@ class Evaluate:
 
 @dataclasses.dataclass
 class Diagnose:
-    """What `vi-diagnose` is asked for.
+    """The settings of `vi-diagnose`.
 
     Args:
         run: the directory of a run.
-        checkpoint: whose weights; initial is as the run began.
-        split: of the run's data.
-        estimators: choices of the group estimator, or dotted paths of classes of your own.
-        samples: S, the samples for each datum, each number with every estimator.
-        repeats: gradients, each with noise of its own; the standard error falls with the root of this number.
-        batch_size: the number of data, the first ones of the split, the same in all gradients.
+        checkpoint: the checkpoint to use; initial is the weights before training.
+        split: the split of the run's data.
+        estimators: choices of the group estimator, or dotted paths of your classes.
+        samples: the numbers S of samples for each datum; every estimator is measured with each.
+        repeats: the number of gradients, each with fresh noise; the standard error falls with its square root.
+        batch_size: the number of data of the split, from the first on; all gradients use the same data.
     """
 
     run: Directory
@@ -220,10 +221,10 @@ class Diagnose:
 
 @dataclasses.dataclass
 class Data:
-    """Where the data of a run are.
+    """The place of the data of a run.
 
     Args:
-        path: where the data are now, if they have moved.
+        path: the current path of the data, if they have moved.
     """
 
     path: Path | None = None
@@ -243,7 +244,7 @@ REQUESTS: dict[str, dict[str, type]] = {
     "evaluate": {"": Evaluate, "data": Data},
     "diagnose": {"": Diagnose, "data": Data},
 }
-"""What each command is asked for."""
+"""The sections of each command's settings, by the key of each."""
 
 
 @functools.cache
@@ -263,6 +264,6 @@ def _default(field: dataclasses.Field) -> Any:
 
 
 def dotted_keys(sections: Mapping[str, type] = RUN) -> list[str]:
-    """The dotted keys of these sections that a user may set, those of a nested section in its place."""
+    """The dotted keys of these sections that a user may set. A nested section is replaced by its keys."""
     found = [f"{prefix}.{name}".removeprefix(".") for prefix, section in sections.items() for name in declared(section)]
     return [key for key in found if key not in sections and key not in FILLED_IN]

@@ -1,4 +1,4 @@
-"""One sentence for an error of Hydra, OmegaConf or Python: the key, the value and what is allowed."""
+"""One sentence for an error of Hydra, OmegaConf or Python: the key, the value and the allowed values."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EXTRAS = {"hydra/launcher=joblib": "joblib", "hydra/sweeper=optuna": "optuna"}
 
 
 def sentence(error: BaseException) -> str:
-    """An exception as one line. For Hydra's it names the wrong key or choice, and what is allowed."""
+    """An exception as one line. For an error of Hydra, the line names the wrong key or choice and the allowed ones."""
     text = " ".join(str(error).split())
     if override := getattr(error, "override", None):
         wrong = "cannot be read; close its brackets, and" if "=" in override else "is not of the form KEY=VALUE;"
@@ -52,7 +52,7 @@ def sentence(error: BaseException) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an exception that says what is wrong; Keras puts a bold line before it."""
+    """The first line of an exception that states the error; Keras puts a bold line before this line."""
     lines = re.sub(r"\x1b\[\d+m", "", str(error)).splitlines()
     return next((line for line in lines if line and not line.startswith("Exception encountered when calling")), "")
 

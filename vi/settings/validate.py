@@ -1,4 +1,4 @@
-"""The checks of a config, before TensorFlow is imported: each setting is held to the constructor that takes it."""
+"""The checks of a config, before TensorFlow is imported: each setting is checked against its constructor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GIVEN = {
     "prior": ("latent_dim",),
     "likelihood": ("event_shape",),
 }
-"""The arguments that a run gives a component itself."""
+"""The arguments of a component that a run sets."""
 
 _POSITIVE, _NULL = Range(above=0).of(float), kind_of(type(None))
 KERAS: dict[str, Kind] = {
@@ -35,7 +35,7 @@ KERAS: dict[str, Kind] = {
     **dict.fromkeys(["nesterov", "amsgrad", "centered", "use_ema"], kind_of(bool)),
     **dict.fromkeys(["decay_steps", "first_decay_steps"], Positive.of(int)),
 }
-"""What Keras's optimizers and schedules, which declare no types, take by these names."""
+"""The kinds of the arguments of Keras's optimizers and schedules, which declare no types."""
 
 
 def check(config: Mapping[str, Any]) -> None:
@@ -67,7 +67,7 @@ def _check_target(component: str, settings: Any) -> None:
 
 
 def _check_optimizer(settings: Mapping[str, Any], choice: str | None) -> None:
-    """Checks the settings of all groups of parameters, and the settings of each group laid over them."""
+    """Checks the common settings of the optimizer, and the settings of each parameter group over the common ones."""
     common = {name: value for name, value in settings.items() if name not in GROUPS}
     check_call("optimizer", common, choice=choice)
     for group in GROUPS:
@@ -85,13 +85,13 @@ def check_request(command: str, asked: Mapping[str, Any]) -> None:
 
 
 def check_call(key: str, settings: Mapping[str, Any], given: Sequence[str] = (), choice: str | None = None) -> None:
-    """Holds settings to the constructor of their `_target_`, where the constructor can be read without running code.
+    """Checks settings against the constructor of `_target_`, if it can be read without running code.
 
     Args:
-        key: of the settings, for the sentence; "" where the arguments stand by themselves.
+        key: the key of the settings, for the sentence; "" for arguments without a key.
         settings: `_target_` and the arguments.
         given: further arguments of the call.
-        choice: of the group. If it is the target, the sentence names the choice.
+        choice: the choice of the group. If it is the target, the sentence names the choice.
 
     Raises:
         ConfigError: there is no such target, or an argument is missing, unknown or not allowed.
@@ -128,7 +128,7 @@ def check_call(key: str, settings: Mapping[str, Any], given: Sequence[str] = (),
 
 
 def _taken(prefix: str, name: str, arguments: Mapping[str, Any], given: Sequence[str]) -> str:
-    """The end of a sentence: the argument that was meant, or all that there are."""
+    """The end of a sentence: the closest argument, or all arguments."""
     names = [each for each in arguments if each not in given]
     if (close := suggestion(name, names)) != ".":
         return close.replace("mean ", f"mean {prefix}")
@@ -142,11 +142,11 @@ def _require_set(config: Mapping[str, Any]) -> None:
 
 
 def _check_sections(config: Mapping[str, Any], known: Mapping[str, type], others: Sequence[str] = ()) -> None:
-    """Holds the sections of a config to their declarations; `others` are further keys of the config itself."""
+    """Checks the sections of a config against their declarations; `others` are further top-level keys of the config."""
     for prefix, section in known.items():
         settings, declared = _at(config, prefix), sections.declared(section)
         if settings is None:
-            continue  # no dashboard; or what a command asks for, which no run keeps
+            continue  # no dashboard, or a key of a command, which no run's config holds
         if not isinstance(settings, Mapping):
             raise ConfigError(_must_hold(prefix, settings))
         for name, value in settings.items():
@@ -168,13 +168,13 @@ def _check_sections(config: Mapping[str, Any], known: Mapping[str, type], others
 
 
 def _at(config: Mapping[str, Any], prefix: str) -> Any:
-    """What a config holds at a key; None where it holds nothing."""
+    """The value of a config at a key; None if there is no value."""
     for name in filter(None, prefix.split(".")):
         config = config.get(name) if isinstance(config, Mapping) else None  # type: ignore[assignment]
     return config
 
 
 def _must_hold(section: str, value: Any) -> str:
-    """A sentence: a section is no mapping."""
+    """The sentence for a section that is no mapping."""
     keys = [key for key in sections.dotted_keys() if key.startswith(f"{section}.")]
     return f"{section}={show(value)}: must hold {', '.join(keys)}."
