@@ -1,4 +1,4 @@
-"""The console command `vi-check`: proves what an estimator promises."""
+"""The console command `vi-check`: tests the promises of an estimator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vi.settings.validate import check_call
 
 
 def main() -> NoReturn:
-    """Runs `vi-check` and exits as `run_command` says, with 1 if the estimator breaks a promise."""
+    """Runs `vi-check`. Exits as in `run_command`; the code is 1 if the estimator breaks a promise."""
     run_command("check", _check)
 
 

@@ -14,7 +14,7 @@ from vi.settings.sentences import sentence
 
 
 def main() -> NoReturn:
-    """Runs `vi-compare` and exits as `run_command` says."""
+    """Runs `vi-compare` and exits as in `run_command`."""
     run_command("compare", _compare)
 
 

@@ -14,14 +14,14 @@ from vi.settings.compose import estimators_of
 
 
 def main() -> NoReturn:
-    """Runs `vi-diagnose` and exits as `run_command` says."""
+    """Runs `vi-diagnose` and exits as in `run_command`."""
     run_command("diagnose", _diagnose)
 
 
 def _diagnose(given: list[str]) -> None:
     if (asked := request("diagnose", given)) is None:
         return
-    estimators_of(asked["estimators"])  # a mistake in a name is answered before TensorFlow is imported
+    estimators_of(asked["estimators"])  # reports a wrong name before TensorFlow is imported
     import_tensorflow()
     console = Terminal()
     with evaluation_bar(console) as bar:

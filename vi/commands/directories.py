@@ -1,4 +1,4 @@
-"""Where `vi-train` writes: the directory of a run, of a sweep, and of each job of a sweep, as Hydra asks for them."""
+"""The directories of `vi-train`, for Hydra: of a run, of a sweep, and of each job of a sweep."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 class Directories(Callback):
     """Claims a new directory before a run or a multirun begins, and remembers the directory of the multirun.
 
-    So two that begin in the same second write into different directories. A directory that the user has named, or that
-    is resumed, keeps its name.
+    Two runs that begin in the same second therefore write into different directories. A directory that the user has
+    named, or that is resumed, keeps its name.
     """
 
     sweep: Path | None = None
@@ -34,9 +34,7 @@ class Directories(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Called by Hydra before the first job."""
-        with contextlib.suppress(
-            ConfigError, OmegaConfBaseException
-        ):  # a wrong sweep.resume is answered by the sweeper
+        with contextlib.suppress(ConfigError, OmegaConfBaseException):  # the sweeper reports a wrong sweep.resume
             if claimed := _claim(config, "sweep"):  # Hydra composes the config of each job from its overrides
                 config.hydra.overrides.hydra.append(f"hydra.sweep.dir={claimed}")
             Directories.sweep = Path(config.hydra.sweep.dir)
@@ -45,7 +43,8 @@ class Directories(Callback):
 def _claim(config: DictConfig, section: str) -> Path | None:
     """Claims the directory of a section of Hydra's config and writes its name there.
 
-    Returns None where the user has named it, the run is resumed, or it cannot be made, which Hydra then reports.
+    Returns None if the user has named the directory, if the run is resumed, or if the directory cannot be made. Hydra
+    then reports this.
     """
     settings: Any = OmegaConf.to_container(config.hydra[section], resolve=False)
     resume = config.resume if section == "run" else config.sweep.resume
@@ -61,12 +60,12 @@ def _claim(config: DictConfig, section: str) -> Path | None:
 
 
 def _run_directory(resume: Any, new: str) -> str:
-    """The directory of a run: a new one, or its own if it is resumed."""
+    """The directory of a run: a new one, or the old one if the run is resumed."""
     return new if resume is None else str(resume)
 
 
 def _sweep_directory(resume: Any, run: Any, sweeper: str, new: str, *, _root_: DictConfig) -> str:
-    """The directory of a multirun: a new one, or its own if it is resumed."""
+    """The directory of a multirun: a new one, or the old one if the multirun is resumed."""
     if run is not None:
         raise ConfigError(f"resume={run}: goes on with a single run; with -m, use sweep.resume=SWEEP_DIR.")
     if resume is None:
@@ -87,7 +86,7 @@ def _require_same_sweep(directory: Path, typed: Sequence[str]) -> None:
         plain = [override.removeprefix("++") for override in overrides]
         return [o for o in plain if not o.lstrip("+").startswith(("sweep.resume=", "logger", "data.path="))]
 
-    with contextlib.suppress(OSError, AttributeError, OmegaConfBaseException):  # what Hydra wrote is not needed
+    with contextlib.suppress(OSError, AttributeError, OmegaConfBaseException):  # Hydra's file may be missing or damaged
         begun = settings(OmegaConf.load(directory / "multirun.yaml").hydra.overrides.task)
         if begun != settings(typed):
             raise ConfigError(
@@ -96,7 +95,7 @@ def _require_same_sweep(directory: Path, typed: Sequence[str]) -> None:
 
 
 def _job_directory(resume: Any, sweep: str, number: int, *, _root_: DictConfig) -> str:
-    """The folder of a job within its sweep: a new one, the one that it had, or a retry beside one that failed."""
+    """The folder of a job within its sweep: a new folder, its earlier folder, or a retry if the earlier job failed."""
     name, again = str(number), 0
     while resume is not None and (folder := Path(sweep) / name).is_dir():
         if (folder / "config.yaml").exists():

@@ -13,7 +13,7 @@ from vi.runs.api import evaluate
 
 
 def main() -> NoReturn:
-    """Runs `vi-evaluate` and exits as `run_command` says."""
+    """Runs `vi-evaluate` and exits as in `run_command`."""
     run_command("evaluate", _evaluate)
 
 

@@ -28,21 +28,20 @@ log = logging.getLogger(__name__)
 
 
 class JobFailed(RunError):
-    """A job of a multirun has failed; the others go on."""
+    """A job of a multirun has failed; the other jobs continue."""
 
 
 def train_composed(config: DictConfig, line: str, typed: list[str]) -> float | None:
-    """Trains what Hydra has composed, and returns the number that a sweeper maximizes.
+    """Trains with the config that Hydra has composed, and returns the number that a sweeper maximizes.
 
     Args:
         config: without Hydra's own part, which is in HydraConfig.
         line: the command line.
-        typed: its overrides.
+        typed: the overrides of the command line.
 
     Raises:
-        ConfigError, RunError: the single run was wrong or has failed.
-        JobFailed: the job of a multirun was wrong or has failed.
-        Interrupted: by a signal, in a process that is no worker.
+        ConfigError, RunError: the config of the single run was wrong, or the run has failed. JobFailed: the config of a
+        multirun's job was wrong, or the job has failed. Interrupted: by a signal, in a process that is no worker.
     """
     composed = HydraConfig.get()
     single, directory = composed.mode == RunMode.RUN, short(Path(composed.runtime.output_dir))
@@ -53,7 +52,7 @@ def train_composed(config: DictConfig, line: str, typed: list[str]) -> float | N
     try:
         summary = _train(config, directory, line, typed)
     except KeyboardInterrupt as interrupt:
-        if workers.in_worker():  # raised, it would have joblib kill the other workers while they save
+        if workers.in_worker():  # if raised, joblib would kill the other workers while they save
             return None
         if single and (directory / "config.yaml").exists():
             interrupt.add_note(f"vi-train resume={directory} goes on")
@@ -69,7 +68,7 @@ def train_composed(config: DictConfig, line: str, typed: list[str]) -> float | N
 
 
 def _train(config: DictConfig, directory: Path, line: str, typed: list[str]) -> Summary:
-    """The summary of the run that this job trains, or has trained before."""
+    """The summary of the run that this job trains now or has trained before."""
     composed = HydraConfig.get()
     choices, group, resume, cores = choices_of(composed), None, config.resume is not None, 0
     if composed.mode == RunMode.RUN:
@@ -92,13 +91,13 @@ def _train(config: DictConfig, directory: Path, line: str, typed: list[str]) -> 
 
 
 def _objective(best: dict[str, Any], monitor: str) -> float:
-    """The best value of the monitored metric, with the sign that makes more of it better."""
+    """The monitored metric at the best step, signed so that higher is better. A train metric gives way to a bound."""
     name = next(name for name in (monitor, "validation/iw_bound", "validation/nll") if best.get(name) is not None)
     return best[name] if name.endswith(("elbo", "bound")) else -best[name]
 
 
 def _overrides() -> list[str]:
-    """The overrides of this job of a multirun, with interpolations as they were typed."""
+    """The overrides of this job of a multirun, with interpolations as typed."""
     overrides: Any = OmegaConf.to_container(HydraConfig.get().overrides.task)
     return [override.removeprefix("++") for override in overrides if not override.startswith("sweep.resume=")]
 
@@ -114,7 +113,7 @@ def _with_traceback_in_file(error: Exception, directory: Path) -> RunError:
 
 
 def _failed(error: Exception, directory: Path) -> JobFailed:
-    """The error of a job of a multirun, with its number and overrides. It is logged, and kept in the job's folder."""
+    """The error of a multirun's job, with its number and overrides. It is logged and written to the job's folder."""
     overrides = _overrides()
     mark_failed(directory, sentence(error), overrides)
     failure = JobFailed(f"job {HydraConfig.get().job.num} ({','.join(overrides)}): {sentence(error)}")

@@ -1,4 +1,4 @@
-"""The import of TensorFlow, without what its libraries print."""
+"""The import of TensorFlow without the output of its libraries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def import_tensorflow(threads: int = 0) -> None:
 
 @contextlib.contextmanager
 def _quiet_import() -> Iterator[None]:
-    """Hides what TensorFlow's libraries print while they load. If loading fails, it is printed."""
+    """Hides the output of TensorFlow's libraries while they load. If loading fails, the output is printed."""
     saved = os.dup(2)
     with tempfile.TemporaryFile() as buffer:
         os.dup2(buffer.fileno(), 2)

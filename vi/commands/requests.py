@@ -1,4 +1,4 @@
-"""What `vi-evaluate` and `vi-diagnose` are asked for, and their help."""
+"""The arguments of `vi-evaluate` and `vi-diagnose`, and their help."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ It writes diagnostics/gradients.csv, slopes.csv and pictures into RUN_DIR. The k
 
 
 def request(command: str, given: list[str]) -> dict[str, Any] | None:
-    """The checked arguments of a command line, for the function of `vi.runs.api`. Prints the help instead if asked to.
+    """The checked arguments of a command line, for the function of `vi.runs.api`. With --help, prints the help instead.
 
-    TensorFlow is not imported, so that a mistake is answered at once.
+    TensorFlow is not imported, so that a mistake is reported at once.
 
     Raises:
         ConfigError: an option, a key or a value is wrong, or the directory holds no run.

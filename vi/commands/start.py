@@ -1,4 +1,4 @@
-"""How every console command begins and ends: its options, its answers to mistakes, and its exit code."""
+"""The beginning and the end of every console command: options, error messages, and exit code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SeveralErrors(RunError):
     """Several jobs have failed.
 
     Args:
-        sentences: one for each.
+        sentences: a sentence for each job.
     """
 
     def __init__(self, sentences: list[str]):
@@ -31,7 +31,7 @@ class Parser(argparse.ArgumentParser):
     """The options of a command. A mistake raises ConfigError."""
 
     def error(self, message: str) -> NoReturn:
-        """Called by argparse, which by itself would print the usage and exit."""
+        """Called by argparse; by default argparse would print the usage and exit."""
         raise unknown(self.prog, message)
 
 
@@ -43,10 +43,10 @@ def unknown(program: str, message: str) -> ConfigError:
 def run_command(name: str, work: Callable[[list[str]], int | None]) -> NoReturn:
     """Does the work of the command `vi-NAME` with the arguments of the command line, and exits.
 
-    Whatever goes wrong is one sentence on standard error. HYDRA_FULL_ERROR=1 shows the traceback instead.
+    Every error is one sentence on standard error. HYDRA_FULL_ERROR=1 shows the traceback instead.
 
-    Exit codes: 0 done, or what `work` returns; 1 the work failed; 2 the command, a value or a file was wrong; 129, 130
-    and 143 interrupted by SIGHUP, Ctrl-C and SIGTERM.
+    Exit codes: 0, or the value of `work`: done; 1: the work failed; 2: the command, a value or a file was wrong; 129,
+    130 and 143: interrupted by SIGHUP, Ctrl-C and SIGTERM.
     """
     logging.basicConfig(format="%(message)s")
     show_traceback = os.environ.get("HYDRA_FULL_ERROR", "0") != "0"
@@ -71,12 +71,12 @@ def run_command(name: str, work: Callable[[list[str]], int | None]) -> NoReturn:
 
 
 def _interrupted(interrupt: KeyboardInterrupt) -> str:
-    """The sentence that answers an interruption, with how to go on where its notes say so."""
+    """The sentence for an interruption, with its notes on how to resume."""
     return "; ".join(["interrupted", *getattr(interrupt, "__notes__", ())]) + "."
 
 
 def _answer(error: Exception) -> tuple[list[str], int]:
-    """The sentences that answer an error, and the exit code."""
+    """The sentences for an error, and the exit code."""
     if isinstance(error, SeveralErrors):
         return error.sentences, 1
     if isinstance(error, ConfigError):

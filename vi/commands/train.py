@@ -28,11 +28,11 @@ from vi.settings.overrides import composable
 from vi.settings.sentences import sentence
 
 ALL_FAILED = "No trials are completed yet."
-"""What Optuna says when every trial of a study has failed."""
+"""Optuna's message if every trial of a study has failed."""
 
 
 def main() -> NoReturn:
-    """Runs `vi-train` and exits as `run_command` says."""
+    """Runs `vi-train` and exits as in `run_command`."""
     run_command("train", _train)
 
 
@@ -58,12 +58,12 @@ def _train(given: list[str]) -> None:
         raise _explain(error) from error
     if Directories.sweep is not None and not newest_jobs(Directories.sweep):
         raise ConfigError(f"{short(Directories.sweep)}: the sweep has no job; does a glob match nothing?")
-    if sentences := failed_jobs():  # an Optuna study ends well regardless
+    if sentences := failed_jobs():  # an Optuna study does not fail with its jobs
         raise SeveralErrors(sentences)
 
 
 def _arguments(given: list[str]) -> tuple[list[str], list[str]]:
-    """The overrides and the options of a command line, in any order, which Hydra does not allow."""
+    """The overrides and the options of a command line. They may stand in any order, which Hydra does not allow."""
 
     def refuse(message: str) -> NoReturn:
         raise unknown("vi-train", message)
@@ -94,9 +94,9 @@ def _compose_and_run(line: str, overrides: list[str]) -> None:
 
 
 def _explain(error: Exception) -> Exception:
-    """The error that a command line is answered with."""
-    of_jobs = isinstance(error, JobFailed) or str(error) == ALL_FAILED  # then each job has said what it was
+    """The error to report for a command line."""
+    of_jobs = isinstance(error, JobFailed) or str(error) == ALL_FAILED  # then each job has reported its error
     if of_jobs or isinstance(error, RunError | BrokenExecutor):
         sentences = failed_jobs()
         return SeveralErrors(sentences if sentences and of_jobs else [*sentences, sentence(error)])
-    return ConfigError(sentence(error))  # Hydra's: there is something wrong with the command line
+    return ConfigError(sentence(error))  # an error of Hydra: the command line is wrong

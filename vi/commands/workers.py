@@ -17,13 +17,13 @@ from vi.runs.interruption import SIGNALS, Interruption
 JOBLIB = "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher"
 
 interruption = Interruption()
-"""In a worker: the signal that has come since its first job, after which it begins no other."""
+"""In a worker: holds the signal received since the first job. After a signal the worker begins no further job."""
 
 
 class Supervisor:
-    """Passes Ctrl-C, SIGTERM and SIGHUP on to the workers. These save their jobs and end.
+    """Passes Ctrl-C, SIGTERM and SIGHUP on to the workers. The workers save their jobs and end.
 
-    A second signal, or one that comes while there are no workers, raises Interrupted at once.
+    A second signal, or a signal without workers, raises Interrupted at once.
     """
 
     def __enter__(self) -> Supervisor:
@@ -61,10 +61,10 @@ def in_worker() -> bool:
 
 
 def listen() -> None:
-    """Makes this worker keep SIGTERM for `interruption` until it ends, also while it is idle.
+    """Makes this worker pass SIGTERM to `interruption` until the worker ends, even while it is idle.
 
-    An idle worker that dies of SIGTERM leaves the others waiting for its jobs. The supervisor passes every signal on as
-    SIGTERM, so the worker ignores the others.
+    If an idle worker died of SIGTERM, the other workers would wait for its jobs. The supervisor passes every signal on
+    as SIGTERM, so the worker ignores SIGINT and SIGHUP.
     """
     if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
         interruption.__enter__()
