@@ -1,1 +1,1 @@
-"""Where a run's numbers go: metrics.csv, the terminal and Weights & Biases."""
+"""The loggers of a run's numbers: metrics.csv, the terminal and Weights & Biases."""

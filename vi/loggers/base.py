@@ -1,4 +1,4 @@
-"""What a run tells its loggers."""
+"""The interface of loggers."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, Protocol
 
 
 class Standing(Protocol):
-    """Where a training stands, as far as loggers read it: `vi.training.fit.Progress`."""
+    """The part of `vi.training.fit.Progress` that loggers read."""
 
     @property
     def step(self) -> int:
-        """The steps that are done."""
+        """The number of steps done."""
 
     @property
     def total(self) -> int:
-        """All steps."""
+        """The number of steps to do."""
 
     @property
     def epoch(self) -> float:
@@ -32,7 +32,7 @@ class Standing(Protocol):
 
 
 class Logger:
-    """What a run tells its loggers.
+    """A receiver of the progress, the metrics, the pictures and the summary of a run.
 
     The methods do nothing. A subclass replaces `progress`, `log`, `picture` and `finish` as it needs.
     """
@@ -47,7 +47,7 @@ class Logger:
         """Called with the file of each picture."""
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Called once at the end, also of a run that fails, with what summary.json says."""
+        """Called once at the end with the content of summary.json, also if the run fails."""
 
 
 class Loggers(Logger):
@@ -57,25 +57,25 @@ class Loggers(Logger):
         self.loggers = list(loggers)
 
     def add(self, logger: Logger) -> None:
-        """Adds another one."""
+        """Adds a logger."""
         self.loggers.append(logger)
 
     def progress(self, progress: Standing) -> None:
-        """Tells all of them."""
+        """Calls all loggers."""
         for logger in self.loggers:
             logger.progress(progress)
 
     def log(self, row: Mapping[str, float | None]) -> None:
-        """Tells all of them."""
+        """Calls all loggers."""
         for logger in self.loggers:
             logger.log(row)
 
     def picture(self, name: str, path: Path) -> None:
-        """Tells all of them."""
+        """Calls all loggers."""
         for logger in self.loggers:
             logger.picture(name, path)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Tells all of them."""
+        """Calls all loggers."""
         for logger in self.loggers:
             logger.finish(summary)

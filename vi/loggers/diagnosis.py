@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def diagnosis_table(
     console: rich.console.Console, gradients: pd.DataFrame, slopes: pd.DataFrame, directory: Path
 ) -> None:
-    """Prints the tables of `vi.runs.api.diagnose`, and where the files and the pictures are."""
+    """Prints the tables of `vi.runs.api.diagnose`, and the paths of the files and the pictures."""
     first = gradients.iloc[0]
     where = f"{first['checkpoint']} checkpoint, step {first['step']:,}, {first['batch_size']} {first['split']} data"
     print_line(console, f"{where}, {first['repeats']:,} repeats\n")
@@ -85,7 +85,7 @@ def _short(value: float) -> str:
 
 
 def _measured(value: float, error: float) -> str:
-    """A number ± its error, without an exponent where that is readable."""
+    """A number ± its error, without an exponent if the error has few digits."""
     return f"{value:.3g} ± {error:{',.0f' if 10 <= error < 1e4 else '.1g'}}"
 
 
@@ -97,7 +97,7 @@ def _power(slope: float, error: float) -> str:
 
 
 def _bias(row: Any) -> str:
-    """A bias as a percentage of the gradient's norm, or the limit below which it lies."""
+    """The bias as a percentage of the gradient's norm, or an upper limit of the bias."""
     value, error = row.bias_squared, row.bias_squared_error
     if math.isnan(value) or not row.norm > 0:
         return "–"

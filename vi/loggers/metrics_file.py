@@ -18,7 +18,7 @@ class MetricsFile(Logger):
         self.path = path
 
     def truncate(self, row: Mapping[str, float | None]) -> None:
-        """Truncates the file to the checkpoint from which a run goes on; `row` is the last row before it.
+        """Truncates the file to the checkpoint of a resumed run; `row` is the checkpoint's row.
 
         Drops later and torn rows and writes the checkpoint's row again. An empty `row` drops the whole file.
         """

@@ -21,7 +21,7 @@ PROBES = {"knn_accuracy": "10 nearest neighbours", "logistic_accuracy": "logisti
 
 
 def closing_table(console: rich.console.Console, summary: Mapping[str, Any], directory: Path) -> None:
-    """Prints the final numbers, and where the pictures are."""
+    """Prints the final numbers, and the paths of the pictures."""
     best = summary["best"]
     directory = short(directory)
     samples = f"{summary['samples']} sample{'s' if summary['samples'] > 1 else ''}"
@@ -43,7 +43,7 @@ def closing_table(console: rich.console.Console, summary: Mapping[str, Any], dir
 
 
 def evaluation_table(console: rich.console.Console, evaluation: Mapping[str, Any], directory: Path) -> None:
-    """Prints the numbers of an evaluation with both standard errors, and where the numbers and the pictures are."""
+    """Prints the numbers of an evaluation with both standard errors, and the paths of the numbers and the pictures."""
     samples = evaluation["samples"]
     unit = "nats per datum, of a pseudo-likelihood" if evaluation["pseudo"] else "nats per datum"
     where = f"{evaluation['checkpoint']} checkpoint, step {evaluation['step']:,}, on {evaluation['data']:,}"
@@ -85,7 +85,7 @@ def next_commands(console: rich.console.Console, directory: Path, summary: Mappi
 
 
 def _program(name: str) -> str:
-    """How to call a program of this environment: by its name if the shell finds it, by its path otherwise."""
+    """The text that calls a program of this environment: its name if the shell finds it, else its path."""
     program = Path(sys.executable).with_name(name)
     if shutil.which(name) == str(program) or not program.exists():
         return name

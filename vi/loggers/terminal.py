@@ -16,16 +16,16 @@ from vi.loggers.base import Logger, Standing
 
 
 class Terminal(rich.console.Console):
-    """The standard output. A pipe whose reader has gone ends nothing: what is written then is lost."""
+    """The standard output. If the reader of a pipe ends, later output is discarded and the process continues."""
 
     def on_broken_pipe(self) -> None:
-        """Called by rich, which by itself would end the process."""
+        """Called by rich; by default rich would end the process."""
         self.quiet = True
         discard_output()
 
 
 def discard_output() -> None:
-    """From now on, what is written to the standard output is lost."""
+    """Discards all later standard output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -60,7 +60,7 @@ class TerminalLogger(Logger):
         )
 
     def log(self, row: Mapping[str, float | None]) -> None:
-        """Prints the row's main numbers where there is no bar."""
+        """Prints the row's main numbers if there is no bar."""
         if not self.console.is_terminal:
             names = ("train/bound", "validation/elbo", "validation/iw_bound")
             values = [f"{name} {row[name]:.2f}" for name in names if row[name] is not None]
@@ -68,11 +68,11 @@ class TerminalLogger(Logger):
             self.console.print(text, highlight=False, soft_wrap=True)
 
     def finish(self, summary: Mapping[str, object]) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         self.stop()
 
     def stop(self) -> None:
-        """Takes the bar away."""
+        """Removes the bar."""
         self.bar.stop()
 
 

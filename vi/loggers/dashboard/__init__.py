@@ -1,4 +1,4 @@
-"""Weights & Biases, fed by a thread beside the training: whatever happens to it, the training goes on."""
+"""Weights & Biases, fed by a thread beside the training. A failure of W&B does not stop the training."""
 
 from vi.loggers.dashboard.logger import WandbLogger
 

@@ -1,4 +1,4 @@
-"""What a run that is resumed has logged before: in metrics.csv, and in the files of Weights & Biases."""
+"""The earlier rows of a resumed run: in metrics.csv, and in the files of Weights & Biases."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def _number(cell: str) -> float:
 def logged_steps(directory: Path, id: str) -> set[float]:
     """The steps whose rows are in the files of the W&B run `id`, read by W&B's own tool.
 
-    A file that a kill has torn is read up to the tear. The set is empty if any file cannot be read: to log a row twice
-    does no harm.
+    A file torn by a kill is read up to the tear. The set is empty if any file cannot be read; the rows are then logged
+    twice, which is harmless.
     """
     steps = set()
     for file in directory.glob(f"wandb/*run-*-{glob.escape(id)}/*.wandb"):

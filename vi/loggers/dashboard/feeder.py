@@ -1,4 +1,4 @@
-"""A thread with a queue between the training and Weights & Biases, so that the training does not wait."""
+"""A thread with a queue between the training and Weights & Biases, so that the training never waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 
 QUEUE_SIZE = 10_000
-"""How many items may wait. More are left out."""
+"""The largest number of waiting items. Further items are dropped."""
 LOST = "what it misses is in metrics.csv."
 
 
@@ -21,7 +21,7 @@ class Feeder(Generic[Item]):
     """Hands items to Weights & Biases in a thread. The first failure is a warning; later ones are not reported.
 
     Args:
-        take: called in the thread with this feeder and an iterator over the items, which ends when the feeder is
+        take: called in the thread with this feeder and an iterator over the items. The iterator ends when the feeder is
             closed.
     """
 
@@ -34,16 +34,17 @@ class Feeder(Generic[Item]):
         self._thread.start()
 
     def put(self, item: Item) -> None:
-        """Gives an item, unless too many wait already."""
+        """Queues an item, unless too many items are waiting."""
         if self._items.qsize() < QUEUE_SIZE:
             self._items.put(item)
         else:
             self.warn(f"Weights & Biases lags {QUEUE_SIZE:,} rows behind; {LOST}")
 
     def close(self, last: Item, seconds: float, kill: Callable[[], None]) -> None:
-        """Gives the last item and waits until the thread has ended, for at most these seconds.
+        """Queues the last item and waits at most `seconds` for the end of the thread.
 
-        After them `kill` ends the process for which the thread waits, so that neither the thread nor the exit hangs.
+        After that time `kill` ends the W&B process, on which the thread waits. Neither the thread nor the exit hangs
+        then.
         """
         self._items.put(last)
         self._items.put(None)
@@ -57,13 +58,13 @@ class Feeder(Generic[Item]):
                 self._thread.join(1)
 
     def warn(self, sentence: str) -> None:
-        """Warns, unless there has been a warning."""
+        """Logs a warning, but only the first one."""
         if self._warnings.acquire(blocking=False):
             log.warning("%s", sentence)
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
-        """Makes an exception a warning."""
+        """Turns an exception into a warning."""
         try:
             yield
         except Exception as error:
@@ -75,6 +76,6 @@ class Feeder(Generic[Item]):
 
 
 def in_sentence(error: Exception) -> str:
-    """What an error says, as a part of a sentence."""
+    """The message of an error, as a part of a sentence."""
     text = " ".join(str(error).split()).rstrip(".").replace(". ", "; ")
     return text or type(error).__name__

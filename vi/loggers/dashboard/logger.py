@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OFFLINE_SECONDS = 15
 """The time limit of `finish`."""
 ONLINE_SECONDS = 60
-"""The time limit of `finish`, which uploads."""
+"""The time limit of `finish` in online mode, which uploads."""
 INTERRUPTED_SECONDS = 2
 """The time limit of `finish` after Ctrl-C."""
 TAG_LENGTH = 64
@@ -31,19 +31,19 @@ Task = Callable[["WandbRun"], None]
 class WandbLogger(Logger):
     """One Weights & Biases run: its config, every metric against `step`, the best values, pictures and the summary.
 
-    A thread feeds W&B. Only `finish` waits for it, and for a limited time. The first failure is a warning, and what W&B
-    misses is in metrics.csv. A run that cannot go online is recorded offline.
+    A thread feeds W&B. Only `finish` waits for the thread, for a limited time. The first failure is a warning; all rows
+    are in metrics.csv. A run that cannot go online is recorded offline.
 
-    Where metrics.csv has rows already, the run is resumed: rows that W&B's files of this id lack are logged first.
-    Offline, W&B begins another file. The run is then the union of its files by `step`, in which the last file wins.
+    If metrics.csv has rows, the run is resumed: rows that are missing in W&B's files of this id are logged first.
+    Offline, W&B begins another file. The run is then the union of its files by `step`; the last file has priority.
 
     Args:
         directory: the run directory; W&B writes below its `wandb/`.
         config: the resolved config.
-        id: of the W&B run, kept when it is resumed.
-        name: of the run.
-        group: shared by the jobs of a multirun.
-        tags: by which the run is found.
+        id: the id of the W&B run; a resumed run keeps it.
+        name: the name of the run.
+        group: the name that the jobs of a multirun share.
+        tags: the tags of the run, for filters.
         notes: the command line.
         mode: "offline", "online" or "disabled".
         settings: further arguments of `wandb.init`, such as `project`.
@@ -81,9 +81,9 @@ class WandbLogger(Logger):
         self._feeder.put(lambda run: run.picture(name, path))
 
     def finish(self, summary: Mapping[str, Any], hurried: bool | None = None) -> None:
-        """Writes the summary and ends the W&B run. Gives it up when that takes too long.
+        """Writes the summary and ends the W&B run. After a time limit the W&B run is killed.
 
-        It is given up soon if `hurried`, by default if the run was interrupted.
+        The limit is short if `hurried`, by default if the run was interrupted.
         """
         content = dict(summary)
         hurried = content["status"] == "interrupted" if hurried is None else hurried

@@ -1,4 +1,4 @@
-"""A run of Weights & Biases: its service process, and what is logged to it."""
+"""A run of Weights & Biases: its service process, and the logging of rows, pictures and summary."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import wandb
 START_SECONDS = 20
 """The time limit for the server's first answer."""
 GOALS: dict[str, Callable[[float, float], float]] = {"elbo": max, "bound": max, "nll": min, "loss": min}
-"""What is best of the metrics whose names end so."""
+"""The function that gives the best value of a metric, by the end of the metric's name."""
 
 
 class Service:
@@ -28,13 +28,13 @@ class Service:
         self._process: subprocess.Popen | None = None
 
     def kill(self) -> None:
-        """Kills the process, so that whatever waits for it fails."""
+        """Kills the process, so that a thread that waits for it gets an error."""
         if self._process:
             self._process.kill()
 
     @contextlib.contextmanager
     def begin(self, directory: Path, *, mode: Any, **arguments: Any) -> Iterator[WandbRun]:
-        """A W&B run below `directory`/wandb, begun with these arguments of `wandb.init`."""
+        """Begins a W&B run below `directory`/wandb with these arguments of `wandb.init`."""
         (directory / "wandb").mkdir(exist_ok=True)  # without it W&B writes elsewhere
         own = "WANDB_SERVICE" not in os.environ
         self._start(wandb.Settings(mode=mode, silent=True) if own else None)  # silent: it asks for no key
@@ -73,7 +73,7 @@ class WandbRun:
         run.define_metric("*", step_metric="step")
 
     def note(self, row: Mapping[str, float]) -> None:
-        """Counts a row towards the best without logging it: W&B computes the best of one file only."""
+        """Updates the best values by a row without logging it, because W&B computes the best of one file only."""
         self.step = row["step"]
         for name, value in row.items():
             if goal := _goal(name):
