@@ -1,6 +1,6 @@
 """Pictures as PNG files, as wide as a paper's column or page, drawn from NumPy arrays and pandas frames.
 
-They are drawn through Matplotlib's objects, not pyplot, so they need no display and may be drawn in a thread.
+They use Matplotlib's objects, not pyplot, so they need no display and may be drawn in a thread.
 """
 
 from vi.pictures.curves import comparison, curves, focus, rate_distortion

@@ -58,10 +58,10 @@ def comparison(path: Path, curves: pd.DataFrame, metrics: Sequence[str], notes: 
     """Draws learning curves of several settings against epochs and against seconds, a row of panels per metric.
 
     Args:
-        path: of the picture.
-        curves: a row for each point: `setting`, `run`, `epoch`, `seconds` and the metrics. `run` is empty for a mean
-            over seeds, which is drawn with `<metric> standard error` as a band; else it names a single run, which is
-            drawn dashed.
+        path: the path of the picture.
+        curves: a row for each point: `setting`, `run`, `epoch`, `seconds` and the metrics. For a mean over seeds `run`
+            is empty, and `<metric> standard error` is drawn as a band. Else `run` names a single run, which is drawn
+            dashed.
         metrics: the columns to draw.
         notes: sentences above the panels.
     """
@@ -91,7 +91,7 @@ def comparison(path: Path, curves: pd.DataFrame, metrics: Sequence[str], notes: 
 
 
 def focus(curves: pd.DataFrame, metric: str) -> tuple[float, float] | None:
-    """Limits of the axis that leave out the first tenth of the epochs; None if the rest has enough room without them.
+    """Limits of the y axis without the first tenth of the epochs; None if the other epochs take half of the height.
 
     The curves are as in `comparison`. Unfinished runs count only if there are no means.
     """
@@ -112,7 +112,7 @@ def rate_distortion(path: Path, points: pd.DataFrame) -> None:
     """Draws a line through the points of a sweep over β, each marked with its β.
 
     Args:
-        path: of the picture.
+        path: the path of the picture.
         points: a row for each point: `beta`, `rate` and `distortion` in nats per datum, and, if there are several
             seeds, `rate standard error` and `distortion standard error`.
     """
@@ -149,7 +149,7 @@ def _draw_line(axes: Axes, x: pd.Series, y: pd.Series, error: pd.Series, look: t
 
 
 def _cut(axes: Axes, values: pd.DataFrame) -> None:
-    """Cuts off the first tenth of the epochs at the top if they would take more than half of the height."""
+    """Cuts off the first tenth of the epochs at the top if it would take more than half of the height."""
     epoch = values.index.to_numpy(dtype=float)
     late = values[epoch > epoch.min() + (epoch.max() - epoch.min()) / 10]
     if late.index.nunique() < 4:

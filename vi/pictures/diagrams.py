@@ -59,14 +59,14 @@ def model_diagram(path: Path, model: LatentVariableModel) -> None:
 
 
 class _Stage(keras.Layer):
-    """Stands for a part of the model that gives `shape` for each datum. A subclass is named after the part's class."""
+    """Stands for a part of the model with output `shape` per datum. A subclass is named after the part's class."""
 
     def __init__(self, name: str, shape: tuple[int | None, ...]):
         super().__init__(name=name)
         self.shape = shape
 
     def compute_output_spec(self, *inputs: keras.KerasTensor) -> keras.KerasTensor:
-        """The shape that the part gives for a batch."""
+        """The shape of the part's output for a batch."""
         return keras.KerasTensor((None, *self.shape), dtype=self.compute_dtype)
 
 

@@ -29,13 +29,13 @@ def draw_pictures(
 ) -> Iterator[tuple[str, Path]]:
     """Writes the pictures of a trained model into a folder; yields the name and the path of each one.
 
-    Pictures that make no sense for the model or its data are left out. A picture that cannot be drawn is a warning,
-    because the training is already done.
+    Pictures that make no sense for the model or its data are left out. If a picture cannot be drawn, there is a warning
+    and no error, because the training is already done.
 
     Args:
         model: with trained weights.
         data: the data set.
-        split: the split of it to draw.
+        split: the split to draw.
         metrics: the file metrics.csv of the run, for the learning curves.
         folder: where the pictures are written.
         poll: is called between pictures, and may raise an error to end the drawing.

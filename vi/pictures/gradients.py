@@ -29,7 +29,7 @@ def power_laws(path: Path, gradients: pd.DataFrame, slopes: pd.DataFrame, quanti
     for the variance.
 
     Args:
-        path: of the picture.
+        path: the path of the picture.
         gradients: a row for each `estimator`, `samples` and `group`, with the quantity and `<quantity>_error`.
         slopes: the fitted `slope` with its `slope_error` for each `estimator`, `group` and `quantity`.
         quantity: "snr" or "variance".

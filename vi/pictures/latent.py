@@ -59,8 +59,8 @@ def latent_space_and_manifold(path: Path, means: np.ndarray, labels: np.ndarray 
 def density(path: Path, log_density: Callable[[np.ndarray], np.ndarray], z: np.ndarray) -> None:
     """Draws contours of an unnormalized log density, `[N, 2]` → `[N]`, with samples z `[N, 2]` of q over them.
 
-    The contours are 0.5, 2, 4.5 and 8 nats below the maximum, which for a Gaussian is at 1, 2, 3 and 4 standard
-    deviations. The square shows all samples, and the part of the last contour that is at most five times as far out.
+    The contours are 0.5, 2, 4.5 and 8 nats below the maximum. For a Gaussian they are at 1, 2, 3 and 4 standard
+    deviations. The square shows all samples, and the last contour up to five times as far out as the samples.
     """
     z = z[np.isfinite(z).all(axis=1)]
     centre, reach = _square(z)

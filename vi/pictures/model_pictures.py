@@ -1,4 +1,4 @@
-"""Chooses the pictures that make sense for a model, and computes what they are drawn from."""
+"""Chooses the pictures that make sense for a model, and computes their data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Picture = Callable[[Path], None]
 
 
 class ModelPictures:
-    """The pictures of a model on a split; each public method but `choose` writes the picture of its name to a path.
+    """The pictures of a model on a split. Each public method except `choose` writes the picture of its name to a path.
 
     Args:
         model: with trained weights.
@@ -59,7 +59,7 @@ class ModelPictures:
         latent.manifold(path, self._manifold)
 
     def latent_space_and_manifold(self, path: Path) -> None:
-        """Both of these beside each other."""
+        """The latent space and the manifold beside each other."""
         latent.latent_space_and_manifold(path, self._means, self.split.y, self._manifold)
 
     def reconstructions(self, path: Path) -> None:
@@ -122,7 +122,7 @@ class ModelPictures:
         return prior.sample(prior.noise([count], random.fold(self.seed, "dream_prior")))
 
     def _generative(self) -> bool:
-        """Whether the prior can be sampled and training pulled q towards it; it does not if q is a point."""
+        """Whether the prior can be sampled and q is no point mass; training does not pull a point mass to the prior."""
         try:
             self._sample_prior(1)
         except Exception as error:  # an error of any kind must not end a run that is trained

@@ -1,4 +1,4 @@
-"""Sizes, colours, tiled images and the writing of figures, which all pictures share."""
+"""The shared style of all pictures: sizes, colours, tiled images, and the writing of figures."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _lock = threading.Lock()
 def open_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
     """A figure of a size in inches, written to the path at the end of the block.
 
-    Its colours are reduced to a small palette unless it holds images in colour.
+    The colours are reduced to a small palette, unless the figure holds colour images.
     """
     with _lock, matplotlib.rc_context(STYLE):  # rc_context changes the style of the whole process
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -61,7 +61,7 @@ def open_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
 def _with_palette(picture: Image.Image) -> Image.Image:
     """The picture in at most 192 colours, which makes its file a third as large.
 
-    The most frequent colours are kept if they are at least 8 levels apart; Pillow confuses closer ones.
+    The most frequent colours are kept if they are at least 8 levels apart; Pillow confuses closer colours.
     """
     counts: Any = picture.getcolors(picture.width * picture.height)
     frequent = [colour for _, colour in sorted(counts, reverse=True)[:64]]
