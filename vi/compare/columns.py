@@ -1,4 +1,4 @@
-"""The names of the numbers that are compared, as metrics.csv and summary.json have them."""
+"""The names of the compared numbers, as in metrics.csv and summary.json."""
 
 BOUNDS = ("validation/iw_bound", "validation/elbo", "validation/nll", "validation/kl")
 CURVES = (*BOUNDS, "train/bound")

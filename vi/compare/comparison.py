@@ -1,4 +1,4 @@
-"""What a comparison of runs holds: a row for each setting, a row for each run, and the learning curves."""
+"""The content of a comparison: a row for each setting, a row for each run, and the learning curves."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Comparison:
             finished runs, the mean of each number over these seeds with its `… standard error`, and `pseudo`, which is
             true if the likelihood is no density.
         runs: a row for each run: `path`, `setting`, `seed`, `state`, the reason for the state in `sentence`, the
-            `epoch` reached, and numbers. A finished run has its best and final numbers, any other run the `last` ones
-            that it logged.
+            `epoch` reached, and numbers. A finished run has its best and final numbers. Any other run has its `last`
+            logged numbers.
         curves: learning curves. For each setting, a row for each evaluation that all of its finished runs have: means
-            over seeds with `… standard error`. For each unfinished run, a row for each of its evaluations; `run` is
-            then its path.
-        notes: what a reader needs to know before comparing the numbers.
+            over seeds with `… standard error`. For each unfinished run, a row for each of its evaluations, with the
+            path of the run in `run`.
+        notes: sentences to read before the numbers are compared.
     """
 
     title: str

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], texts: int | None = None) -> str:
-    """A Markdown table. The columns after the first `texts` are aligned to the right; by default none is.
+    """A Markdown table. The columns after the first `texts` are aligned to the right; by default no column is.
 
     Vertical bars inside cells are escaped.
     """

@@ -12,7 +12,7 @@ from vi.files import write
 
 
 def write_comparison(comparison: Comparison, output: str | Path) -> list[Path]:
-    """Writes comparison.csv, .md, .png and .html into a directory; gives their paths. Each file is written as a whole.
+    """Writes comparison.csv, .md, .png and .html into a directory; returns the paths. Each file is written atomically.
 
     The directory is made if it does not exist.
     """

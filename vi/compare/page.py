@@ -1,4 +1,4 @@
-"""The page comparison.html: table, curves and pictures in one file, which needs no network."""
+"""The page comparison.html: table, curves and pictures in one file. It needs no network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads what runs have recorded in their files, also of runs that failed or were killed."""
+"""Reads the files of runs, including runs that failed or were killed."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class RecordedRun:
     """The content of the files of one run.
 
     Args:
-        directory: of the run.
-        path: its name in the comparison, relative to the directory that holds all compared runs.
+        directory: the directory of the run.
+        path: the name of the run in the comparison: its path relative to the directory that holds all compared runs.
         state: one of `STATES`.
-        sentence: why the run has not finished; empty if it has.
+        sentence: the reason why the run has not finished; empty for a finished run.
         config: the content of config.yaml; empty if the run failed before it wrote the file.
         summary: the content of summary.json.
         metrics: the content of metrics.csv, a row for each evaluation.
@@ -59,12 +59,12 @@ class RecordedRun:
 
     @property
     def pseudo(self) -> bool:
-        """Whether its likelihood is no density of the data."""
+        """Whether the run's likelihood is no density of the data."""
         return bool(self.summary.get("pseudo", self.config.get("pseudo")))
 
     @property
     def overrides(self) -> list[str] | None:
-        """The overrides of its command, or None if no file records them."""
+        """The overrides of the run's command, or None if no file records them."""
         overrides = self.summary.get("overrides")
         return [str(each) for each in overrides] if isinstance(overrides, list) else None
 

@@ -109,7 +109,7 @@ def _choices(config: Mapping[str, Any], choices: Mapping[str, Any] | None) -> Ro
 
 
 def _name_by_overrides(run: RecordedRun, runs: Sequence[RecordedRun], names: Mapping[Path, str]) -> str:
-    """The name for a run without a config: the setting of a run with the same overrides, else the overrides."""
+    """The name of a run without a config: the setting of a run with the same overrides, else the overrides."""
     unknown = f"unknown ({run.path})"
     if run.overrides is None:
         return unknown
@@ -132,7 +132,7 @@ def key_of(override: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """A short text of a value, as a person types it. Equal numbers give equal texts."""
+    """A short text of a value, as typed by a user. Equal numbers give equal texts."""
     if isinstance(value, Mapping):
         settings = ", ".join(
             f"{key}={_text(each)}" for key, each in sorted(value.items(), key=str) if key != "_target_"

@@ -1,1 +1,1 @@
-"""Results files, a small tracked file for each finished run of an experiment, and the Markdown tables of them."""
+"""Results files and their Markdown tables. A results file is a small tracked file for one finished run."""

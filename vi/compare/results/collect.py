@@ -22,14 +22,14 @@ Say = Callable[[str], None]
 
 
 def collect(directories: Sequence[Path], folder: Path, say: Say) -> list[Path]:
-    """Writes a results file for each finished run of an experiment in and below the directories; gives their paths.
+    """Writes a results file for each finished run of an experiment in and below the directories; returns the paths.
 
     Of several runs with the same file name the latest is kept. The note of an existing file is kept.
 
     Args:
         directories: to search for runs.
-        folder: of the results files.
-        say: is called with a sentence for each run that is left out, and why.
+        folder: the folder of the results files.
+        say: is called with a sentence for each run that is left out, with the reason.
 
     Raises:
         ConfigError: a directory does not exist or holds no run.
@@ -56,7 +56,7 @@ def collect(directories: Sequence[Path], folder: Path, say: Say) -> list[Path]:
 
 
 def _refusal(run: RecordedRun) -> str:
-    """Why a run is not collected; empty if it is."""
+    """The reason why a run is not collected; empty for a collected run."""
     choices = run.summary.get("choices") or {}
     if run.state != "finished":
         return run.sentence

@@ -19,7 +19,7 @@ class Estimate:
     """A mean over seeds.
 
     Args:
-        mean: over the results.
+        mean: the mean over the results.
         sd: the standard deviation over seeds, NaN for one seed.
         n: the number of results that have the number.
         data_error: the standard error over the data, if there is one result and it records one; else NaN.
@@ -34,8 +34,8 @@ class Estimate:
     def of(cls, results: Results, places: Place | Sequence[Place], scale: float = 1) -> Estimate:
         """The mean of the numbers at a place, each multiplied by `scale`.
 
-        Of several places, it reads the first one that all results have. If there is no such place, it reads the last
-        one, from the results that have it.
+        If there are several places, it reads the first place that all results have, or else the last place, from the
+        results that have it.
         """
         found: list[Any] = []
         for place in [places] if isinstance(places, str | Mapping) else places:
@@ -51,7 +51,7 @@ class Estimate:
 
     @property
     def standard_error(self) -> float:
-        """Over seeds if there are several, else over the data."""
+        """The standard error over seeds if there are several seeds, else over the data."""
         return self.sd / math.sqrt(self.n) if self.n > 1 else self.data_error
 
     def show(self, digits: int, error: str, unit: str) -> str:

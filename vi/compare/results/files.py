@@ -26,7 +26,7 @@ KEYS = ("experiment", "seed", "command", "overrides", *FROM_SUMMARY, *FROM_FILES
 Result = Mapping[str, Any]
 Results = Sequence[Result]
 Place = str | Mapping[str, float]
-"""Where a number stands in a results file: a dotted path, or dotted paths with the weights of their sum."""
+"""The place of a number in a results file: a dotted path, or dotted paths with the weights of their sum."""
 
 
 def read_results(folder: Path) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def name_of(result: Result) -> str:
-    """The name of the file: the experiment, the overrides that set it apart, the seed."""
+    """The name of the file: the experiment, the distinguishing overrides, the seed."""
     settings = sorted(urllib.parse.quote(each, safe="=+,[]") for each in distinguishing(result["overrides"]))
     return "-".join([result["experiment"], *settings, f"seed{result['seed']}"]) + ".json"
 

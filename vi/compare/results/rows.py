@@ -1,4 +1,4 @@
-"""The rows of a table of results, each a system with its figures, as a YAML file declares them."""
+"""The rows of a table of results, from a YAML file. Each row is a system with its figures."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Figure:
         label: the name of the number.
         number: the place of the number in a results file, or several places, the preferred one first.
         scale: a factor of the number.
-        unit: of the scaled number.
-        digits: after the decimal point.
+        unit: the unit of the scaled number.
+        digits: the number of digits after the decimal point.
         against: the place of a second number, shown for comparison.
         sweep: an override with several values, such as trainer.beta=1,2. The cell then shows the number at the first
             and at the last value.
         text: shown instead of a number, once the experiment has been run.
-        after: a command that has to follow the run.
-        published: the number that the source gives.
+        after: a command to run after the training.
+        published: the number in the source.
     """
 
     experiment: str
@@ -64,7 +64,7 @@ class Figure:
         return {value: group for value, group in groups.items() if group}
 
     def command(self, results: Results) -> str:
-        """The command that gives all of these results."""
+        """The command that reproduces all of these results."""
         words = [f"experiment={self.experiment}", *([self.sweep] if self.sweep else [])]
         seeds = sorted({result["seed"] for result in results})
         if seeds not in ([], [0]):
@@ -106,12 +106,12 @@ class System:
     """A row of the table.
 
     Args:
-        system: its number.
-        shows: what it shows.
-        reference: the number that ours should reproduce.
+        system: the number of the system.
+        shows: the statement that the system demonstrates.
+        reference: the number to reproduce.
         figures: our numbers.
         ours: text for a row without figures.
-        error: of a mean over seeds: sd or se.
+        error: the error of a mean over seeds: sd or se.
         details: the kind of the system's own section below the table: comparison, sweep or published.
         text: the first paragraph of that section.
     """

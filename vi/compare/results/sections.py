@@ -19,7 +19,7 @@ TERMS = {
     "rate": ("evaluation.rate", "final.validation/kl"),
     "distortion": ("evaluation.distortion", "final.validation/nll"),
 }
-"""The places of the ELBO's terms: an evaluation's first, then those at the end of training."""
+"""The places of the ELBO's terms: first in an evaluation, then at the end of training."""
 
 
 def overview(systems: Sequence[System], results: Results) -> list[str]:
