@@ -227,12 +227,12 @@ class Particles:
         if self.log_posterior is None:
             raise ConfigError(
                 f"the posterior {self.posterior.name} is implicit: it has no density, so there are no log weights; use "
-                "an estimator that needs none, such as an adversarial one."
+                "an estimator that needs no density, such as an adversarial one."
             )
         if self.log_prior is None:
             raise ConfigError(
                 "the prior is implicit: it has no density, so there are no log weights; use an estimator that needs "
-                "none, such as an adversarial one."
+                "no density, such as an adversarial one."
             )
         return self.log_prior, self.log_posterior
 

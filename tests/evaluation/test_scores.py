@@ -293,7 +293,7 @@ def test_what_fails_later_has_an_exit_code_of_its_own(copy, monkeypatch, command
 def test_other_data_than_the_run_s_are_refused(copy):
     file = copy.directory / "summary.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"data_hash": "other"}))
-    with pytest.raises(ConfigError, match=r"the data are not those that the run was trained on; see data\.path"):
+    with pytest.raises(ConfigError, match=r"the data differ from the training data of the run; see data\.path"):
         copy.evaluate()
 
 

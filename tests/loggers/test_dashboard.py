@@ -248,7 +248,7 @@ def test_a_service_that_dies_or_hangs_costs_one_warning_and_is_replaced(what, me
     lines = run_job(tmp_path, what)
     assert len(lines) == 1
     assert lines[0].startswith(f"Weights & Biases {message}")
-    assert lines[0].endswith("what it misses is in metrics.csv.")
+    assert lines[0].endswith("missing rows are in metrics.csv.")
     assert [line["step"] for line in metrics(tmp_path)] == STEPS
     assert rows(tmp_path) == metrics(tmp_path)[:2]
     assert [row["step"] for row in rows(tmp_path, "offline-run-*-following")] == [*STEPS, 5]

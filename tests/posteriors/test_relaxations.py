@@ -283,7 +283,7 @@ def test_estimators_with_stopped_weights_have_the_same_relaxed_gradient():
 
 def test_a_prior_of_other_variables_is_one_sentence():
     with pytest.raises(
-        ConfigError, match=r"BinaryConcrete relaxes a prior of .* its own kind, which Categorical is not"
+        ConfigError, match=r"BinaryConcrete can only relax a prior of .* its kind, which Categorical is not"
     ):
         in_training("bernoulli")[0].against(priors.Categorical(models.L, 3))
     other = dataclasses.replace(KINDS["categorical"], prior=lambda: priors.Categorical(N * K, categories=2))

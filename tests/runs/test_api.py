@@ -207,7 +207,7 @@ REFUSED = {
     "~trainer.epochs": "~trainer.epochs: nothing can be taken out of a run that is resumed.",
     "trainer.epochs=2": "trainer.epochs=2: the run has done 4",
     "trainer.epochs=-2": "trainer.epochs=-2: must be a finite number above 0.",
-    "hydra.run.dir=other": "hydra.run.dir=other: a run that is resumed goes on in its own directory; leave it out.",
+    "hydra.run.dir=other": "hydra.run.dir=other: a resumed run stays in its directory; leave this out.",
 }
 
 
@@ -240,7 +240,7 @@ def test_a_run_goes_on_with_its_data_where_they_have_moved_but_not_with_other_da
     (tmp_path / "a.npz").unlink()
     vi.train([f"resume={run}", f"data.path={tmp_path / 'b.npz'}"])
     assert saved.read(run)["data"]["path"] == str(tmp_path / "b.npz")
-    with pytest.raises(ConfigError, match=r"the data are not those that the run was trained on; see data\.path"):
+    with pytest.raises(ConfigError, match=r"the data differ from the training data of the run; see data\.path"):
         vi.train([f"resume={run}", f"data.path={tmp_path / 'other.npz'}"])
 
 

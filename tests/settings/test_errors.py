@@ -97,7 +97,7 @@ COMPOSITION = {
         "experiment.trainer.epochs: there is no such key; did you mean trainer.epochs?"
     ),
     "--config-name nope": "--config-name=nope: there is no such config; leave it out.",
-    "--config-path nope": "--config-path: there is none in vi.commands.nope; leave it out, --config-dir adds to ours.",
+    "--config-path nope": "--config-path: vi.commands.nope holds no config; leave it out, --config-dir adds configs.",
     "--cfg nope": (
         "argument --cfg/-c: invalid choice: 'nope' (choose from 'job', 'hydra', 'all'); see vi-train --help."
     ),
@@ -105,7 +105,7 @@ COMPOSITION = {
     "seed=1 --config-dir conf nope=2": "nope: there is no such key.",
     "-m estimator=nope,analytic_kl": ("estimator=nope: there is no such choice. Allowed: analytic_kl, "),
     "-m estimator=glob(nope*)": "outputs/multirun/",
-    "sweep.resume=sweep": "sweep.resume=sweep: goes on with a multirun; add -m.",
+    "sweep.resume=sweep": "sweep.resume=sweep: resumes a multirun; add -m.",
 }
 # Values, answered before TensorFlow is imported.
 VALUES = {
@@ -244,19 +244,18 @@ REFUSED = {
         "posterior.categories=3: must be at least 2 and divide latent_dim=2, "
     ),
     "encoder=conv encoder.padding=valid encoder.kernel_size=9": (
-        "encoder.kernel_size=9: exceeds the 8×8 pixels that an image of 8×8 has left there, and padding=valid adds "
-        "none."
+        "encoder.kernel_size=9: exceeds the 8×8 pixels that are left of an image of 8×8, and padding=valid adds none."
     ),
 }
 # What does not fit together.
 PAIRS = {
     "posterior=custom posterior._target_=my.Flow": (
         "the KL of posterior Flow to prior StandardNormal has no closed form; use estimator=monte_carlo_kl, or, if "
-        "the posterior has no density, an estimator that needs none."
+        "the posterior has no density, an estimator that needs no density."
     ),
     "posterior=custom posterior._target_=my.Implicit estimator=monte_carlo_kl": (
         "MonteCarloKL needs the density of q(z|x), but the posterior Implicit is implicit; use an estimator that "
-        "needs none, such as an adversarial one."
+        "needs no density, such as an adversarial one."
     ),
     "posterior=custom posterior._target_=my.Score": (
         "AnalyticKL follows gradients through z, but the posterior Score is not reparameterized; use "
@@ -299,13 +298,13 @@ DATA = {
     ),
     "data=arrays data.path=folder": "data.path=folder: is a directory; an .npz or .npy of your arrays is needed.",
     "data=arrays data.path=cut.npz": (
-        "data.path=cut.npz: cannot be read as an .npz file; it is of another kind, or damaged."
+        "data.path=cut.npz: cannot be read as an .npz file; it has another format, or is damaged."
     ),
     "data=arrays data.path=changed.npz": (
         "changed.npz: array x_train cannot be read: Bad CRC-32 for file 'x_train.npy'."
     ),
     "data=arrays data.path=text.npz": (
-        "data.path=text.npz: cannot be read as an .npz file; it is of another kind, or damaged."
+        "data.path=text.npz: cannot be read as an .npz file; it has another format, or is damaged."
     ),
     "data=arrays data.path=text.npy": (
         "data.path=text.npy: cannot be read as an .npy file of numbers (This file contains pickled (object) data)."
@@ -373,10 +372,8 @@ RUNS = {
     "resume=run ~trainer": "~trainer: nothing can be taken out of a run that is resumed.",
     "resume=run model.latent_dim=${nope}": "model.latent_dim=${nope}: there is no key nope.",
     "resume=run trainer.epochs=0.5": "trainer.epochs=0.5: the run has done 1.00167 already.",
-    "resume=run hydra.run.dir=other": (
-        "hydra.run.dir=other: a run that is resumed goes on in its own directory; leave it out."
-    ),
-    "-m resume=run": "resume=run: goes on with a single run; with -m, use sweep.resume=SWEEP_DIR.",
+    "resume=run hydra.run.dir=other": ("hydra.run.dir=other: a resumed run stays in its directory; leave this out."),
+    "-m resume=run": "resume=run: resumes a single run; with -m, use sweep.resume=SWEEP_DIR.",
     "init_from=nope": "init_from=nope: holds no config.yaml, so it is not the directory of a run.",
     "init_from=cut": "init_from=cut: its config.yaml is not the config of a run.",
     "init_from=damaged": "init_from=damaged: damaged/checkpoints: holds no best checkpoint that can be read.",
@@ -429,8 +426,8 @@ PYTHON = {
     'vi.train(["trainer.epochs"])': "trainer.epochs: is not of the form KEY=VALUE; quote a value with spaces, ",
     'vi.train(["seed=0,1"])': "seed=0,1: holds several values; add -m to run one job for each, ",
     'vi.train(["resume=folder"])': "resume=folder: holds no config.yaml, so it is not the directory of a run.",
-    'vi.train(["resume=run"], directory="other")': "resume=run: the run goes on in its own directory, not in other.",
-    'vi.train(["sweep.resume=sweep"])': "sweep.resume=sweep: goes on with a multirun, which only vi-train -m does.",
+    'vi.train(["resume=run"], directory="other")': "resume=run: a resumed run stays in its directory, not in other.",
+    'vi.train(["sweep.resume=sweep"])': "sweep.resume=sweep: resumes a multirun, which only vi-train -m can do.",
     'vi.train(directory="run")': "run: already holds a run; choose another directory, or resume=run.",
     'vi.train(directory="text.npz/run")': "text.npz/run: no run can be written there (Not a directory).",
     'vi.load("folder")': "folder: holds no config.yaml, so it is not the directory of a run.",
@@ -734,6 +731,6 @@ def test_a_study_whose_trials_all_fail_says_why_and_does_not_go_on(tmp_path):
     assert all("failed: seed=-1: must be a whole number" in line for line in said)
     assert result.returncode == 1
     again = process("sweep=optuna", "sweep.resume=study", cwd=tmp_path)
-    sentence = "sweep.resume=study: goes on with grids only; an Optuna study starts anew."
+    sentence = "sweep.resume=study: resumes grids only; start an Optuna study anew."
     assert_says(again.stderr, "vi-train", sentence, tmp_path)
     assert again.returncode == 2

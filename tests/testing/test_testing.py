@@ -429,7 +429,7 @@ MORE = [
     (SinglePrecision, {"double precision"}, "cannot compute Mul as input #1"),
     (Unnamed, {"expectation"}, "must be 'lower', 'upper' or 'estimate'"),
     (ForgottenLoss, {"auxiliary loss"}, "losses give no auxiliary loss"),
-    (LeakingLoss, {"auxiliary loss"}, "stop it on what comes from the particles"),
+    (LeakingLoss, {"auxiliary loss"}, "apply tf.stop_gradient to tensors of the particles"),
     (DReGWithoutBeta, {"gradients with β"}, "losses must use particles.tempered()"),
     (UnsaidSleep, {"gradient for φ"}, "does not follow the gradient of its bound"),
     (ScoreOnThePath, {"gradient for φ", "one sample"}, "is something divided by S − 1?"),
@@ -486,7 +486,7 @@ def test_losses_that_are_inherited_are_not_compared_with_themselves(quick, monke
     report = check_estimator(IWAE)
     assert [report[name].passed for name in gradients.NAMES.values()] == [None, None]
     assert report["gradients with β"].passed
-    assert report["gradients with β"].meaning.startswith("β, another for each datum, weighs the objective of θ and φ")
+    assert report["gradients with β"].meaning.startswith("β, different for each datum, weighs the objective of θ and φ")
     assert check_estimator(Adversarial)["gradients with β"].meaning.startswith("β weighs neither group")
 
 

@@ -154,7 +154,7 @@ def test_a_loss_that_a_layer_adds_joins_the_loss_of_its_group():
 def test_a_layer_that_keeps_a_variable_of_no_model_is_refused(monkeypatch):
     model = make_model(Counting)
     monkeypatch.setattr(Counting, "hidden", keras.Variable(0.0, trainable=False, name="count"))
-    with pytest.raises(ConfigError, match="a layer changes count, which is no variable of the model"):
+    with pytest.raises(ConfigError, match="a layer changes count, which is not a variable of the model"):
         make_trainer(model)
 
 

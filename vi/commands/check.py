@@ -22,7 +22,7 @@ def _check(given: list[str]) -> int:
     parser = Parser(
         prog="vi-check",
         usage="vi-check my_module.MyEstimator [samples=5] [KEY=VALUE ...]",
-        description="Prove what an estimator promises, on a model of which everything is known: a table of checks, "
+        description="Test the promises of an estimator on a model with known log p(x): a table of checks, "
         "each with its number, its limit and its meaning.",
     )
     parser.add_argument(

@@ -67,11 +67,11 @@ def _run_directory(resume: Any, new: str) -> str:
 def _sweep_directory(resume: Any, run: Any, sweeper: str, new: str, *, _root_: DictConfig) -> str:
     """The directory of a multirun: a new one, or the old one if the multirun is resumed."""
     if run is not None:
-        raise ConfigError(f"resume={run}: goes on with a single run; with -m, use sweep.resume=SWEEP_DIR.")
+        raise ConfigError(f"resume={run}: resumes a single run; with -m, use sweep.resume=SWEEP_DIR.")
     if resume is None:
         return new
     if sweeper != GRID:
-        raise ConfigError(f"sweep.resume={resume}: goes on with grids only; an Optuna study starts anew.")
+        raise ConfigError(f"sweep.resume={resume}: resumes grids only; start an Optuna study anew.")
     if not Path(str(resume)).is_dir() or not newest_jobs(Path(str(resume))):
         raise ConfigError(f"sweep.resume={resume}: must be the directory of a multirun, and holds no job.")
     if OmegaConf.is_missing(_root_.hydra.job, "num"):  # before the first job

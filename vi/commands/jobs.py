@@ -73,7 +73,7 @@ def _train(config: DictConfig, directory: Path, line: str, typed: list[str]) -> 
     choices, group, resume, cores = choices_of(composed), None, config.resume is not None, 0
     if composed.mode == RunMode.RUN:
         if config.sweep.resume is not None:
-            raise ConfigError(f"sweep.resume={config.sweep.resume}: goes on with a multirun; add -m.")
+            raise ConfigError(f"sweep.resume={config.sweep.resume}: resumes a multirun; add -m.")
         plain = resumed(directory, typed, config) if resume else resolve(config, choices)
     else:
         plain, typed, group = resolve(config, choices), _overrides(), Path(composed.sweep.dir).name
@@ -81,7 +81,7 @@ def _train(config: DictConfig, directory: Path, line: str, typed: list[str]) -> 
         if config.sweep.resume is not None and (directory / "config.yaml").exists():
             summary, resume = read_summary(directory), True
             if summary.get("status") == "finished":
-                log.info("Job %d (%s) has finished before; it is left as it is.", composed.job.num, " ".join(typed))
+                log.info("Job %d (%s) has finished before; it is not run again.", composed.job.num, " ".join(typed))
                 return summary
     import_tensorflow(cores)
     from vi.runs.job import Job

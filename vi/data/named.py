@@ -196,5 +196,5 @@ def _from_here(path: Path) -> str:
 
 def _open_npz(file: Path) -> Mapping[str, np.ndarray]:
     if not zipfile.is_zipfile(file):
-        raise SettingError("path", file, "cannot be read as an .npz file; it is of another kind, or damaged.")
+        raise SettingError("path", file, "cannot be read as an .npz file; it has another format, or is damaged.")
     return np.load(file, allow_pickle=False)

@@ -81,7 +81,7 @@ class ChiUpperBound(Estimator):
     ):
         super().__init__(samples)
         if form == "log" and offset is not None:
-            raise SettingError("offset", offset, "must be left out for form=log, which needs none.")
+            raise SettingError("offset", offset, "must be left out for form=log, which needs no offset.")
         if form == "exponential" and offset is None:
             raise SettingError("offset", None, f"must be set for form=exponential, {_OFFSET}")
         if form == "log" and samples < 2:
@@ -144,7 +144,7 @@ class FDivergence(Estimator):
         try:
             inspect.signature(self.function).bind(0.0, **parameters)
         except TypeError as error:
-            raise SettingError("function", function, f"{error}; its parameters are those of tfp.vi.") from None
+            raise SettingError("function", function, f"{error}; see tfp.vi for its parameters.") from None
         if offset is None and function != "kl_reverse":
             raise SettingError("offset", None, f"must be set for function={function}, {_OFFSET}")
 

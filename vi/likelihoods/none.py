@@ -8,7 +8,7 @@ from tensorflow_probability import distributions as tfd
 from vi.errors import ConfigError
 from vi.likelihoods.base import Likelihood
 
-NO_DATA = "likelihood=none: describes no data, so none can be drawn, and z has no decoded mean."
+NO_DATA = "likelihood=none: describes no data, so x cannot be drawn, and z has no decoded mean."
 
 
 class NoLikelihood(Likelihood):

@@ -303,7 +303,7 @@ class LatentVariableModel(Model):
         for variable, _ in kept:
             if id(variable) not in known:
                 raise ConfigError(
-                    f"a layer changes {variable.path}, which is no variable of the model; make the variable, or the "
+                    f"a layer changes {variable.path}, which is not a variable of the model; make the variable, or the "
                     "keras.random.SeedGenerator, an attribute of the layer."
                 )
         return kept

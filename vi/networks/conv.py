@@ -119,7 +119,7 @@ def _sizes(image: Sequence[int], each: list[dict[str, Any]]) -> list[tuple[int, 
         margin = 0 if one["padding"] == "same" else one["kernel_size"] - 1
         height, width = (-(-(side - margin) // one["strides"]) for side in sizes[-1])
         if min(height, width) < 1:
-            left = f"the {sizes[-1][0]}×{sizes[-1][1]} pixels that an image of {image[0]}×{image[1]} has left there"
+            left = f"the {sizes[-1][0]}×{sizes[-1][1]} pixels that are left of an image of {image[0]}×{image[1]}"
             raise SettingError("kernel_size", one["kernel_size"], f"exceeds {left}, and padding=valid adds none.")
         sizes.append((height, width))
     return sizes

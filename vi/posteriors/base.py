@@ -274,7 +274,7 @@ class ConditionalPosterior:
         except (NotImplementedError, AttributeError):
             raise ConfigError(
                 f"the KL of posterior {self.name} to prior {class_of(prior)} has no closed form; use "
-                "estimator=monte_carlo_kl, or, if the posterior has no density, an estimator that needs none."
+                "estimator=monte_carlo_kl, or, if the posterior has no density, an estimator that needs no density."
             ) from None
 
     def _dense(self, q: tfd.Distribution) -> tfd.Distribution:

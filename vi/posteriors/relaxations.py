@@ -223,7 +223,7 @@ class Concrete(ConditionalPosterior):
         """
         if not isinstance(prior.marginals(), type(self.family.marginals(self.distribution))):
             raise ConfigError(
-                f"the posterior {self.name} relaxes a prior of independent variables of its own kind, which "
+                f"the posterior {self.name} can only relax a prior of independent variables of its kind, which "
                 f"{class_of(prior)} is not; use posterior.straight_through=true."
             )
         return RelaxedPrior(self.family, prior, self.temperature)

@@ -82,15 +82,13 @@ def train(overrides: Sequence[str] = (), directory: str | Path | None = None) ->
     composed, choices = compose.compose(overrides)
     resume = None if composed.resume is None else Path(str(composed.resume))
     if composed.sweep.resume is not None:
-        raise ConfigError(
-            f"sweep.resume={composed.sweep.resume}: goes on with a multirun, which only vi-train -m does."
-        )
+        raise ConfigError(f"sweep.resume={composed.sweep.resume}: resumes a multirun, which only vi-train -m can do.")
     if resume is None:
         config = compose.resolve(composed, choices)
     elif directory is None:
         config = typed.resumed(resume, overrides, composed)
     else:
-        raise ConfigError(f"resume={resume}: the run goes on in its own directory, not in {directory}.")
+        raise ConfigError(f"resume={resume}: a resumed run stays in its directory, not in {directory}.")
     from vi.runs.job import Job
     from vi.runs.summary import Command
 

@@ -120,7 +120,7 @@ def restored(config: Config, summary: Summary, directory: Path, checkpoint: Chec
     set_precision(config["trainer"]["precision"])
     parts = builder.build(config)
     if summary.get("data_hash", parts.data.hash) != parts.data.hash:
-        raise ConfigError(f"run={directory}: the data are not those that the run was trained on; see data.path.")
+        raise ConfigError(f"run={directory}: the data differ from the training data of the run; see data.path.")
     if checkpoint == "initial":
         if config["init_from"]:
             initialize(parts.model, Path(str(config["init_from"])))

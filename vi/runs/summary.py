@@ -65,10 +65,10 @@ def read_earlier(directory: Path, data_hash: str) -> Summary:
     try:
         earlier = read_summary(directory)
     except ConfigError as error:
-        log.warning("%s The run goes on without it.", error)
+        log.warning("%s The run is resumed without it.", error)
         return {}
     if earlier.get("data_hash", data_hash) != data_hash:
-        raise ConfigError(f"resume={directory}: the data are not those that the run was trained on; see data.path.")
+        raise ConfigError(f"resume={directory}: the data differ from the training data of the run; see data.path.")
     now, then = _versions(), earlier.get("versions", {})
     changed = [f"{name} {then[name]} → {now[name]}" for name in now if then.get(name, now[name]) != now[name]]
     if changed:

@@ -35,7 +35,7 @@ def composable(overrides: Sequence[str]) -> list[str]:
         return [_spelled_out(override) for override in parsed]
     if "hydra.run.dir" in typed:
         raise ConfigError(
-            f"hydra.run.dir={typed['hydra.run.dir']}: a run that is resumed goes on in its own directory; leave it out."
+            f"hydra.run.dir={typed['hydra.run.dir']}: a resumed run stays in its directory; leave this out."
         )
     read(Path(str(typed["resume"])), "resume")
     return [

@@ -18,7 +18,7 @@ SAID = {
     "for each, or brackets to give a list.",
     r"Additional config directory '([^']+)' not found": "--config-dir={0}: there is no such directory.",
     r"Cannot find primary config '([^']+)'": "--config-name={0}: there is no such config; leave it out.",
-    r"Primary config .*?'([^']+)'": "--config-path: there is none in {0}; leave it out, --config-dir adds to ours.",
+    r"Primary config .*?'([^']+)'": "--config-path: {0} holds no config; leave it out, --config-dir adds configs.",
     r"Interpolation key '([^']+)' not found full_key: hydra": "${{{0}}}: there is no key {0}.",
     r"Interpolation key '([^']+)' not found full_key: (\S+)": "{1}=${{{0}}}: there is no key {0}.",
     r"ConfigError raised while resolving interpolation: (.*?) full_key: ": "{0}",

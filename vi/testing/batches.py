@@ -28,7 +28,7 @@ def by_itself(name: str, bench: Bench) -> Check:
         name,
         difference(trial.bound(), alone),
         ROUNDING,
-        "The bound of a datum is the same in a batch of its own.",
+        "The bound of a datum is the same in a batch of one datum.",
         "The bound of a datum depends on the others of its batch: something is reduced or normalized over axis=0. A "
         "layer or a baseline whose statistics run over the batch, such as batch normalization in training mode, does "
         "this too; its bound is not a bound of the datum's log p(x).",

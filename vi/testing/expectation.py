@@ -53,7 +53,7 @@ def expectation(name: str, bench: Bench) -> Check:
     """E bound ≤ log p(x) for a lower bound, ≥ for an upper bound, at three q and for 1, S and 20 samples."""
     kind = bench.example.kind
     if kind == "estimate":
-        return Check(name, None, "Not promised: its kind is estimate, which is no bound.")
+        return Check(name, None, "Not promised: its kind is estimate, not a bound.")
     if kind not in ("lower", "upper"):
         return Check(name, False, f"kind = {kind!r}: must be 'lower', 'upper' or 'estimate'.")
     found = {}

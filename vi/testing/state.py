@@ -75,5 +75,5 @@ def auxiliary(name: str, bench: Bench) -> Check:
         float(others),
         0,
         "The auxiliary loss trains only ψ: it has no gradient for θ and φ.",
-        "The auxiliary loss has a gradient for θ or φ: stop it on what comes from the particles.",
+        "The auxiliary loss has a gradient for θ or φ: apply tf.stop_gradient to tensors of the particles.",
     )

@@ -32,7 +32,7 @@ def bijector(name: str, bench: Bench) -> Check:
         max(difference(*pair) for pair in zip(found, expected, strict=True)),
         ROUNDING,
         "With a posterior made of a TFP bijector, bound, losses and gradients are the same as with its formulas.",
-        "With a posterior made of a TFP bijector, bound, losses or gradients differ from those with its formulas: "
+        "With a posterior made of a TFP bijector, bound, losses or gradients differ from the values by formulas: "
         "bijectors remember the noise of each z and lose its path, so take log q(z|x) from particles.posterior.",
     )
 

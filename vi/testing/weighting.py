@@ -30,7 +30,7 @@ def follows_beta(name: str, bench: Bench) -> Check:
             "β weighs neither group, though p(z) stands in what they descend: an `objective` of your own uses "
             "particles.tempered(), or multiplies a KL in closed form by particles.kl_weight.",
         )
-    promise = f"β, another for each datum, weighs the objective of {weighed}" if weighed else "β weighs neither group"
+    promise = f"β, different for each datum, weighs the objective of {weighed}" if weighed else "β weighs neither group"
     if inherited(bench.example):
         return Check(name, bool(weighed) or None, f"{promise}; `losses` is inherited, so the losses are the objective.")
     found = {LETTERS[group]: each for group in LETTERS if (each := worst(bench, group, True))}

@@ -128,7 +128,7 @@ def replay(trainer: Trainer, folder: Path) -> Examination:
         ) from None
     examination = examine(trainer)
     if not np.array_equal(examination.x, x, equal_nan=True):
-        raise ConfigError(f"{folder}: the data are not those of the run, so the step cannot be replayed.")
+        raise ConfigError(f"{folder}: the data differ from the data of the run, so the step cannot be replayed.")
     return examination
 
 

@@ -30,7 +30,7 @@ def overview(systems: Sequence[System], results: Results) -> list[str]:
     if any(result["pseudo"] for result in results):
         blocks.append(
             f"{PSEUDO} A pseudo-likelihood: Bernoulli on grey levels is no density of the data, so that these nats are "
-            "compared with the reference only, never with those of binarized data.\n"
+            "compared with the reference only, never with nats of binarized data.\n"
         )
     return blocks + [f"<sup>{number}</sup> {note}\n" for note, number in notes.items()]
 
@@ -138,8 +138,8 @@ def evaluations(results: Results) -> list[str]:
     head = ("setting", "checkpoint, data", "seeds", *TERMS, "active units", "ESS", "kNN, %", "logistic, %")
     text = (
         "## Evaluations\n\n"
-        "What `vi-evaluate` says of the trained models, in nats; rate is the KL, distortion the negative\n"
-        "log-likelihood, ESS the effective size of the importance sample, the accuracies those of classifiers on the\n"
+        "The scores of the trained models by `vi-evaluate`, in nats; rate is the KL, distortion the negative\n"
+        "log-likelihood, ESS the effective size of the importance sample, the accuracies are of classifiers on the\n"
         "posterior means. ± is the standard error over seeds where there are several, else over the data.\n\n"
     )
     return [text + table(head, rows)]

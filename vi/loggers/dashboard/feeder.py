@@ -14,7 +14,7 @@ Item = TypeVar("Item")
 
 QUEUE_SIZE = 10_000
 """The largest number of waiting items. Further items are dropped."""
-LOST = "what it misses is in metrics.csv."
+LOST = "missing rows are in metrics.csv."
 
 
 class Feeder(Generic[Item]):
