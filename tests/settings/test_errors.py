@@ -254,12 +254,12 @@ PAIRS = {
         "the posterior has no density, an estimator that needs no density."
     ),
     "posterior=custom posterior._target_=my.Implicit estimator=monte_carlo_kl": (
-        "MonteCarloKL needs the density of q(z|x), but the posterior Implicit is implicit; use an estimator that "
+        "the posterior Implicit is implicit: it has no density, so there are no log weights; use an estimator that "
         "needs no density, such as an adversarial one."
     ),
     "posterior=custom posterior._target_=my.Score": (
         "AnalyticKL follows gradients through z, but the posterior Score is not reparameterized; use "
-        "estimator=vimco, score_function, reweighted_wake_sleep or wake_sleep, or one of your own that needs no path "
+        "estimator=vimco, score_function, reweighted_wake_sleep or wake_sleep, or your own estimator without a path "
         "(pathwise = False)."
     ),
     "data=arrays data.path=flat.npz": (
