@@ -278,3 +278,9 @@ def test_penalties_that_cannot_be_are_one_sentence():
     with pytest.raises(ConfigError, match="does not split into latent dimensions"):
         MonteCarloKL(free_bits=0.5).losses(particles, 0)
     assert MonteCarloKL(free_bits=0.5, groups=1).losses(particles, 0).inference.shape == (models.B,)
+
+
+@pytest.mark.parametrize("samples", [0, -3, 2.5])
+def test_a_number_of_samples_that_is_none_is_refused_by_every_estimator(samples):
+    with pytest.raises(ConfigError, match=rf"^samples={samples}: must be a whole number of at least 1\.$"):
+        MonteCarloKL(samples)

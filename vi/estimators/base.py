@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import abc
+import numbers
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from vi.errors import ConfigError
+from vi.errors import ConfigError, SettingError
 from vi.kinds import Positive
 from vi.particles import Draws, Losses, Particles
 
@@ -32,6 +33,9 @@ class Estimator(abc.ABC):
     Args:
         samples: S, the samples of the posterior for each datum.
 
+    Raises:
+        SettingError: S is no whole number of at least 1.
+
     Attributes:
         kind: what `bound` is in expectation: a "lower" or an "upper" bound on log p(x), or an "estimate" that bounds
             nothing.
@@ -52,7 +56,9 @@ class Estimator(abc.ABC):
     enumerable: bool = False
 
     def __init__(self, samples: Annotated[int, Positive] = 1):
-        self.samples = samples
+        if not isinstance(samples, numbers.Integral) or samples < 1:
+            raise SettingError("samples", samples, "must be a whole number of at least 1.")
+        self.samples: int = int(samples)
 
     @property
     def draws(self) -> Draws:
