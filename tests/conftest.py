@@ -47,6 +47,7 @@ def command(monkeypatch, capsys):
     def run(name, *arguments):
         module = importlib.import_module(f"vi.commands.{name}")
 
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)  # vi-train leaves it set
         monkeypatch.setattr("sys.argv", [f"vi-{name}", *arguments])
         with pytest.raises(SystemExit) as end:
             module.main()

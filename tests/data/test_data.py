@@ -67,7 +67,7 @@ def test_the_test_set_is_not_read_unless_it_is_asked_for():
 def test_the_model_sees_scaled_data_in_the_order_of_the_index():
     dataset = Dataset({"x_train": (255 * X).astype(np.uint8), "x_test": X}, "file", validation="test", scale=255)
     assert dataset.train.resident.dtype == tf.uint8
-    x = dataset.batch(dataset.train, tf.constant([3, 0, 3]), random.seed(0, "train"))
+    x = dataset.batch(dataset.train, tf.constant([3, 0, 3]), random.seed(0, "train")).x
     np.testing.assert_allclose(x, (255 * X).astype(np.uint8)[[3, 0, 3]] / np.float32(255))
 
 
@@ -75,7 +75,7 @@ def test_dynamic_binarization_draws_afresh_and_static_once():
     grey = np.tile(np.array([[0, 51, 204, 255]], np.uint8), [4000, 1])
     dynamic = Dataset({"x_train": grey}, "file", scale=255, binarization="dynamic")
     index = tf.range(3000)
-    draws = [dynamic.batch(dynamic.train, index, random.fold(random.seed(0, "train"), t)).numpy() for t in (0, 1)]
+    draws = [dynamic.batch(dynamic.train, index, random.fold(random.seed(0, "train"), t)).x.numpy() for t in (0, 1)]
     assert not np.array_equal(*draws)
     for draw in draws:
         assert set(np.unique(draw)) == {0.0, 1.0}
@@ -83,7 +83,7 @@ def test_dynamic_binarization_draws_afresh_and_static_once():
         assert_mean(draw[:, 1:3], [0.2, 0.8])
     static = Dataset({"x_train": grey}, "file", scale=255, binarization="static")
     assert static.train.x.dtype == np.uint8
-    draws = [static.batch(static.train, index, random.fold(random.seed(0, "train"), t)).numpy() for t in (0, 1)]
+    draws = [static.batch(static.train, index, random.fold(random.seed(0, "train"), t)).x.numpy() for t in (0, 1)]
     np.testing.assert_array_equal(*draws)
     assert_mean(draws[0][:, 1:3], [0.2, 0.8])
 
@@ -163,7 +163,7 @@ def test_arrays_of_ones_own_of_any_shape_and_numeric_type(tmp_path):
     for x in (np.ones((9, 3), bool), np.ones((9, 4, 5), np.float16), np.ones((9, 2, 3, 4, 1), np.int64)):
         dataset = data.arrays(archive(tmp_path, x_train=x, y_train=np.arange(9)), validation=2)
         assert dataset.event_shape == x.shape[1:]
-        seen = dataset.batch(dataset.train, tf.range(2), random.seed(0, "train"))
+        seen = dataset.batch(dataset.train, tf.range(2), random.seed(0, "train")).x
         assert (seen.dtype, seen.shape[0]) == (tf.float32, 2)
         np.save(tmp_path / "own.npy", x)
         assert len(data.arrays(str(tmp_path / "own.npy"), validation=2).train) == 7

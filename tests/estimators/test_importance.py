@@ -21,7 +21,7 @@ from vi.estimators import (
     StickingTheLanding,
 )
 from vi.ops import log_mean_exp
-from vi.particles import Draws, Noise, Particles
+from vi.particles import Batch, Draws, Noise, Particles
 
 X = np.random.default_rng(2).standard_normal((3, 2))
 
@@ -215,7 +215,9 @@ def test_large_weights_do_not_overflow_and_float32_agrees_with_float64(name):
 
     def bound(precision):
         values, zeros = tf.constant(log_weight, precision), tf.zeros(log_weight.shape, precision)
-        return estimator.bound(Particles(values, Noise(zeros), None, None, zeros, values, zeros, zeros)).numpy()
+        return estimator.bound(
+            Particles(values, Batch(values), Noise(zeros), None, None, zeros, values, zeros, zeros)
+        ).numpy()
 
     assert np.all(np.isfinite(bound("float32")))
     np.testing.assert_allclose(bound("float32"), bound("float64"), rtol=1e-5)
@@ -298,6 +300,8 @@ def test_far_from_its_offset_an_f_divergence_has_no_gradient_in_single_precision
     for offset, taught in ((0.0, False), (-100.0, True)):
         with tf.GradientTape() as tape:
             tape.watch(log_weight)
-            particles = Particles(None, Noise(log_weight), None, None, None, log_weight, *2 * [0 * log_weight])
+            particles = Particles(
+                None, Batch(log_weight), Noise(log_weight), None, None, None, log_weight, *2 * [0 * log_weight]
+            )
             bound = FDivergence("kl_forward", 2, offset).bound(particles)
         assert bool(np.any(tape.gradient(bound, log_weight))) is taught

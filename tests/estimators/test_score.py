@@ -11,7 +11,7 @@ from tests.support import enumeration, models, reference
 from tests.support.training import make_trainer
 from vi.errors import ConfigError
 from vi.estimators import IWAE, VIMCO, ReweightedWakeSleep, ScoreFunction
-from vi.particles import Noise, Particles
+from vi.particles import Batch, Noise, Particles
 from vi.training.checkpoints import Checkpoints
 
 BASELINES = ["none", "moving_average", "learned", "leave_one_out"]
@@ -143,11 +143,11 @@ def test_one_sample_has_no_others_and_is_refused_with_what_to_use():
 def phi_weights(estimator, log_weight, dtype="float32"):
     """What multiplies ∇ log q(z_s|x) in φ's loss, for given log weights [B, S]."""
     log_q = tf.Variable(tf.zeros(np.shape(log_weight), dtype))
-    posterior = types.SimpleNamespace(log_prob=lambda z: tf.convert_to_tensor(log_q), name="given")
+    posterior = types.SimpleNamespace(log_prob=lambda z, eps: tf.convert_to_tensor(log_q), name="given")
     log_weight = tf.constant(log_weight, dtype)
     zero, z = tf.zeros_like(log_weight), tf.zeros([*log_weight.shape, 1], dtype)
     with tf.GradientTape() as tape:
-        particles = Particles(z, Noise(z), posterior, None, z, log_weight, zero, zero)
+        particles = Particles(z, Batch(z), Noise(z), posterior, None, z, log_weight, zero, zero)
         loss = tf.reduce_sum(estimator.losses(particles, 0).inference)
     return -tape.gradient(loss, log_q).numpy()
 

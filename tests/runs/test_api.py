@@ -277,7 +277,7 @@ NAN = """
 
     class Nan(AnalyticKL):
         \"\"\"Is not finite for one datum, whose picture is known.\"\"\"
-        def __init__(self, samples, pixels):
+        def __init__(self, samples=1, pixels=()):
             super().__init__(samples)
             self.pixels = tf.constant(pixels, tf.float32)
         def bound(self, particles):

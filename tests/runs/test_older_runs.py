@@ -108,7 +108,7 @@ def test_a_config_of_today_holds_every_setting_of_a_component(tmp_path):
     from vi.settings.compose import compose, resolve
 
     config = resolve(*compose(["estimator=vi.estimators.Renyi"]))
-    assert config["estimator"] == {"_target_": "vi.estimators.Renyi", "samples": 1, "alpha": 0.5}
+    assert config["estimator"] == {"_target_": "vi.estimators.Renyi", "samples": 5, "alpha": 0.5}
     assert saved.as_of_today(config) == config
 
 

@@ -449,11 +449,11 @@ MY = """
     NUMBER = 3
 
     class Thing:
-        def __init__(self, samples): ...
+        def __init__(self, samples=1): ...
 
     class Abstract(Estimator): ...
 
-    def raises(samples): raise ValueError("samples must\\nbe even")
+    def raises(samples=1): raise ValueError("samples must\\nbe even")
 
     def data(): return {"x_train": 3}
 
@@ -549,7 +549,7 @@ def all_files(tmp_path_factory):
     write_data(place)
     write_runs(place)
     (place / "folder").mkdir()
-    thing = "def Thing(samples): ..."
+    thing = "def Thing(samples=1): ..."
     modules = {"my": MY, "my_syntax": "def Thing(:", "my_import": f"import nothing_like_it\n{thing}"}
     for name, text in {**modules, "my_value": f"raise ValueError('a\\nb')\n{thing}"}.items():
         (place / f"{name}.py").write_text(textwrap.dedent(text))

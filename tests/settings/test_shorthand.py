@@ -49,7 +49,7 @@ def settings(overrides):
 def test_the_short_form_is_the_long_one(place):
     long = settings(["estimator=custom", "estimator._target_=my_module.IWAE", "+estimator.power=0.5"])
     short = settings(["estimator=my_module.IWAE", "estimator.power=0.5"])
-    assert short["estimator"] == {"_target_": "my_module.IWAE", "samples": 1, "power": 0.5}
+    assert short["estimator"] == {"_target_": "my_module.IWAE", "power": 0.5}
     assert short.pop("choices") == long.pop("choices") | {"estimator": "my_module.IWAE"}
     assert short == long
 
@@ -57,8 +57,7 @@ def test_the_short_form_is_the_long_one(place):
 @pytest.mark.parametrize("group", COMPONENTS)
 def test_it_holds_for_every_group(group, place):
     config = settings([f"{group}=my_module.anything", f"{group}.power=[1,2]"])
-    samples = {"samples": 1} if group == "estimator" else {}
-    assert config[group] == {"_target_": "my_module.anything", **samples, "power": [1, 2]}
+    assert config[group] == {"_target_": "my_module.anything", "power": [1, 2]}
 
 
 def test_arguments_of_the_optimizer_of_one_group_need_no_plus():
@@ -83,7 +82,7 @@ def test_a_sweep_takes_both_and_is_gone_on_with(place):
 def test_a_run_goes_on_under_either_name(place):
     short = ["estimator=my_module.IWAE", "estimator.power=0.5"]
     first = vi.train([*TINY, *short], directory=place / "run")
-    assert first.config["estimator"] == {"_target_": "my_module.IWAE", "samples": 1, "power": 0.5}
+    assert first.config["estimator"] == {"_target_": "my_module.IWAE", "power": 0.5}
     second = vi.train([f"resume={first.directory}", "trainer.epochs=2", *short])
     assert second.summary["step"] > first.summary["step"]
     long = ["estimator=custom", "estimator._target_=my_module.IWAE", "+estimator.power=0.5"]
