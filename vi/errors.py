@@ -6,7 +6,7 @@ import re
 class ConfigError(Exception):
     """The command, a config value or a file is wrong, and nothing has been trained: exit code 2.
 
-    The sentence names the key, the value and what is allowed.
+    The sentence names the key, the value and the allowed values.
     """
 
 
@@ -19,7 +19,7 @@ class SettingError(ConfigError):
     Args:
         setting: the name of the argument.
         value: the value of the argument.
-        allowed: what is allowed, as the rest of the sentence.
+        allowed: the rest of the sentence, which states the allowed values.
     """
 
     def __init__(self, setting: str, value: object, allowed: str):

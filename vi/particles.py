@@ -1,4 +1,4 @@
-"""What passes between the model, the estimators and the train step.
+"""The data structures that the model, the estimators and the train step exchange.
 
 Letters, the same everywhere: B data in the batch, S Monte Carlo samples ("particles") for each datum, L latent
 dimensions, `event` the shape of one datum. The order is always batch × samples × latent. Log densities are in nats.
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vi.substitution import Pair
 
 GROUPS = ("generative", "inference", "auxiliary")
-"""The parameter groups θ, φ and ψ, in the order in which gradients are taken and applied."""
+"""The parameter groups θ, φ and ψ, in the order of their updates."""
 
 
 class Batch(NamedTuple):
@@ -51,7 +51,7 @@ class Batch(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """How many draws of each kind an estimator asks for, for each datum.
+    """The number of draws of each kind that an estimator requests for each datum.
 
     Attributes:
         posterior: S, the samples of q(z|x) that become the particles.
@@ -113,7 +113,7 @@ class Particles:
         log_posterior: log q(z|x), `[B, S]`; None for an implicit q.
         kl_weight: β, a scalar or `[B]`: the weight of the KL term in the loss, never in a bound.
         dream: D dreams for each datum as particles, all of `[B, D, ...]` except `posterior`, whose batch is
-            `[B·D, 1]`. z and x pass no gradient. None unless asked for.
+            `[B·D, 1]`. z and x pass no gradient. None unless requested.
         mass: the probability of each sample, `[B, S]`, with sum 1 over the samples, if latents are enumerated. None if
             each sample has the weight 1/S.
         data: the number of data in a row: 1, or N if the latents are global and a row is the whole data set.
@@ -238,7 +238,7 @@ class Particles:
 
 
 class Losses(NamedTuple):
-    """What each parameter group descends, `[B]` each, in nats.
+    """The loss of each parameter group, `[B]` each, in nats.
 
     Groups that share one tensor share one backward pass. A different tensor costs only a second backward pass.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def set_precision(precision: str) -> None:
-    """Makes "float32" or "float64" the dtype of every variable and tensor that is made from here on."""
+    """Sets Keras's dtype, "float32" or "float64", for all variables and tensors made afterwards."""
     import keras
 
     keras.config.set_floatx(precision)

@@ -40,7 +40,7 @@ _WORDS = {"float32": (tf.int32, 8, 2.0**23), "float64": (tf.int64, 11, 2.0**52)}
 
 
 def seed(number: int, stream: str) -> tf.Tensor:
-    """Returns the seed `[2]` of a stream of the run whose seed is `number`."""
+    """Returns the seed `[2]` of a stream of a run with the seed `number`."""
     return tf.constant([number, STREAMS[stream]], tf.int32)
 
 
