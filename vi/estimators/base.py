@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Estimator(abc.ABC):
-    """An estimator of log p(x), or of a bound on it, and the losses that train the model by it.
+    """An estimator of log p(x), or of a bound on log p(x), with the losses that train the model.
 
     A subclass needs only `bound`: by default θ and φ descend −`bound`. It sees `Particles`, never a model. For example,
     the importance-weighted bound (Burda et al., 2015):
@@ -37,8 +37,8 @@ class Estimator(abc.ABC):
         SettingError: S is no whole number of at least 1.
 
     Attributes:
-        kind: what `bound` is in expectation: a "lower" or an "upper" bound on log p(x), or an "estimate" that bounds
-            nothing.
+        kind: the kind of `bound` in expectation: a "lower" or an "upper" bound on log p(x), or an "estimate" that
+            bounds nothing.
         exchangeable: True if `bound` is the same for every order of the samples; False where samples are grouped.
         pathwise: True if φ follows gradients along the path of z. A posterior that is not reparameterized is then
             refused. It may be False only if the gradients of `losses` need no path.
@@ -62,7 +62,7 @@ class Estimator(abc.ABC):
 
     @property
     def draws(self) -> Draws:
-        """How many samples of each kind `Particles` must hold for each datum."""
+        """The number of samples of each kind that `Particles` must hold for each datum."""
         return Draws(posterior=self.samples)
 
     @abc.abstractmethod
@@ -70,7 +70,7 @@ class Estimator(abc.ABC):
         """The estimator's own value for each datum, `[B]`, in nats; never weighted by β."""
 
     def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
-        """What θ, φ and ψ descend in expectation, `[B]` each, in nats, differentiable along the path of z.
+        """The objectives of θ, φ and ψ in expectation, `[B]` each, in nats, differentiable along the path of z.
 
         By default it is −`bound` for θ and for φ, with the log prior and log posterior weighted by β
         (`Particles.tempered`). An objective that replaces it weighs by β itself, with `particles.tempered()` or with
@@ -136,7 +136,7 @@ class Estimator(abc.ABC):
     def auxiliary_variables(self) -> Sequence[keras.Variable]:
         """The estimator's own Keras variables, which checkpoints hold beside the model's.
 
-        `Losses.auxiliary` trains the trainable ones (ψ). `update` may change the others.
+        `Losses.auxiliary` trains the trainable variables (ψ). `update` may change the other variables.
         """
         return ()
 

@@ -61,7 +61,7 @@ class ChiUpperBound(Estimator):
         order: n, above 1.
         samples: S, the samples of the posterior for each datum; at least 2 for the log form, since with one sample the
             score has mean zero.
-        form: what φ follows. log is the gradient above; exponential is the gradient of exp(n (CUBO_n − c)) / n along
+        form: the gradient of φ. log is the gradient above; exponential is the gradient of exp(n (CUBO_n − c)) / n along
             the path of z, without bias, but with a large variance unless q is near the posterior.
         offset: c, in nats, a constant of the run for the exponential form. It must be near the log weights, since
             float32 holds exp(n (log w − c)) only for |log w − c| < 87 / n.

@@ -127,7 +127,7 @@ class MonteCarloKL(ELBO):
 
     @property
     def draws(self) -> Draws:
-        """S samples, and further ones for the KL term alone."""
+        """S samples, and further samples for the KL term alone."""
         return Draws(posterior=self.samples, divergence=self.divergence_samples)
 
     def divergence(self, particles: Particles) -> tf.Tensor:

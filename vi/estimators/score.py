@@ -149,7 +149,7 @@ def _signal(particles: Particles) -> tf.Tensor:
 def _replaced(values: tf.Tensor, own: tf.Tensor) -> tf.Tensor:
     """For each sample the values of all samples, with `own` in place of its own value: `[B, S, S]` from `[B, S]` twice.
 
-    Masks the own term instead of subtracting it, which would cancel catastrophically where it dominates.
+    It masks the own term. A subtraction would cancel catastrophically if the own term dominates.
     """
     diagonal = tf.eye(values.shape[1], dtype=tf.bool)
     return tf.where(diagonal, own[:, :, None], values[:, None, :])

@@ -81,7 +81,7 @@ class ReweightedWakeSleep(IWAE):
 
     @property
     def draws(self) -> Draws:
-        """S samples, and dreams where there is a sleep phase."""
+        """S samples, and the dreams of a sleep phase."""
         return Draws(posterior=self.samples, dream=0 if self.inference == "wake" else self.dreams)
 
     def objective(self, particles: Particles, step: tf.Tensor) -> Losses:
