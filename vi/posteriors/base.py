@@ -55,7 +55,7 @@ class Posterior(keras.Layer, abc.ABC):
         Args:
             features: the features of x.
             step: the number of the training step; None outside training.
-            context: what the family `reads`.
+            context: the arrays that the family `reads`.
         """
         return ConditionalPosterior(self, self.parameters(features, **context))
 
@@ -224,7 +224,7 @@ class ConditionalPosterior:
             return q.log_prob(z) - p.log_prob(z)
 
     def stopped(self) -> ConditionalPosterior:
-        """The same q(z|x) whose weights and features pass no gradient to φ; z still does."""
+        """The same q(z|x) with stopped weights and features. z still passes a gradient to φ."""
         parameters = tf.nest.map_structure(tf.stop_gradient, self.parameters)
         return dataclasses.replace(self, parameters=parameters, weights_stopped=True)
 
@@ -233,7 +233,7 @@ class ConditionalPosterior:
         return z
 
     def against(self, prior: PriorDensity) -> PriorDensity:
-        """The prior whose density the samples have: the given one, except for relaxed samples."""
+        """The prior to evaluate at the samples: the given prior, or for relaxed samples the relaxed prior."""
         return prior
 
     def _checked(self, eps: tf.Tensor) -> tf.Tensor:

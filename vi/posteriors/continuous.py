@@ -19,7 +19,7 @@ class MeanField(Posterior):
 
     Args:
         latent_dim: L.
-        scale: what the second head outputs: "log_variance" (log σ²) or "log_sd" (log σ).
+        scale: the output of the second head: "log_variance" (log σ²) or "log_sd" (log σ).
     """
 
     def __init__(self, latent_dim: int, scale: Literal["log_variance", "log_sd"] = "log_variance"):
@@ -51,7 +51,7 @@ class LocationScale(MeanField):
 
     Args:
         latent_dim: L.
-        scale: what the second head outputs: "log_variance" (log σ²) or "log_sd" (log σ).
+        scale: the output of the second head: "log_variance" (log σ²) or "log_sd" (log σ).
         base: the family of ε: "normal", "laplace", "logistic" or "gumbel", of location 0.
         base_scale: the scale parameter of ε.
     """

@@ -29,8 +29,8 @@ class Relaxation(Posterior):
     mass, but pass the gradient of the relaxed samples. For every estimator the value is exact and the gradient is
     **biased**.
 
-    *Relaxed* samples lie between the hard ones. The decoder sees `code(z)`. z itself is the logarithm or the logit of
-    the code (the ExpConcrete distribution of Maddison et al., 2017, appendix C.3), so no density overflows at any
+    *Relaxed* samples lie between the hard samples. The decoder sees `code(z)`. z itself is the logarithm or the logit
+    of the code (the ExpConcrete distribution of Maddison et al., 2017, appendix C.3), so no density overflows at any
     temperature. log q(z|x) and log p(z) are densities of z at the same temperature. An estimator of log weights then
     bounds log p(x) of the relaxed model, which is continuous. The KL in closed form is between the discrete
     distributions (Jang et al., 2017), so the objective of `AnalyticKL` bounds nothing. Both are biased for the discrete
@@ -101,7 +101,7 @@ class GumbelSoftmax(Relaxation, Categorical):
         latent_dim: L = N·K.
         categories: K.
         temperature: above 0, a number or a Keras schedule of the training step.
-        straight_through: whether samples in training are hard, with the gradient of the relaxed ones.
+        straight_through: true makes samples in training hard, with the gradient of the relaxed samples.
 
     Raises:
         ConfigError: K does not divide L.
@@ -137,7 +137,7 @@ class BinaryConcrete(Relaxation, Bernoulli):
     Args:
         latent_dim: L.
         temperature: above 0, a number or a Keras schedule of the training step.
-        straight_through: whether samples in training are hard, with the gradient of the relaxed ones.
+        straight_through: true makes samples in training hard, with the gradient of the relaxed samples.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class BinaryConcrete(Relaxation, Bernoulli):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StraightThrough(ConditionalPosterior):
-    """q(z|x) in training with hard samples that pass the gradient of relaxed ones."""
+    """q(z|x) in training with hard samples that pass the gradient of relaxed samples."""
 
     family: Relaxation
     temperature: tf.Tensor
