@@ -40,7 +40,7 @@ class Likelihood(keras.Layer, abc.ABC):
         self.event_shape = tuple(event_shape)
 
     def __call__(self, output: tf.Tensor, **context: tf.Tensor) -> ConditionalLikelihood:
-        """p(x|z) given the decoder's output `[B, S, *outputs]` and what the likelihood `reads`."""
+        """p(x|z) given the decoder's output `[B, S, *outputs]` and the arrays that the likelihood `reads`."""
         return ConditionalLikelihood(self, output, context)
 
     @abc.abstractmethod

@@ -21,11 +21,10 @@ class Gaussian(Likelihood):
     Args:
         event_shape: the shape of one datum.
         mean: "linear", the output itself, or "sigmoid" of it, for data in [0, 1].
-        scale: where the standard deviation comes from: "fixed"; "shared", one learned number;
-            "per_dimension", a learned number for each element of the event; "output", from the decoder,
-            which then has twice as many outputs on the last axis, means first. Learned ones go through a
-            softplus.
-        sd: the fixed standard deviation, or where a learned one starts.
+        scale: the source of the standard deviation: "fixed"; "shared", one learned number; "per_dimension", a learned
+            number for each element of the event; "output", the decoder, which then has twice as many outputs on the
+            last axis, means first. Learned numbers go through a softplus.
+        sd: the fixed standard deviation, or the initial value of a learned one.
     """
 
     def __init__(
