@@ -45,7 +45,7 @@ class Split:
         y: labels `[N]`, or None.
         weight: a weight for each datum in the loss `[N]`, or None.
         kl_weight: the weight of each datum's KL term in the loss `[N]`, which multiplies β; or None.
-        index: the position of each datum in the array that the split was taken from, `[N]`; None for the array itself.
+        index: the position of each datum in the original array, `[N]`; None if the split is the original array.
     """
 
     x: np.ndarray
@@ -79,8 +79,8 @@ class Dataset:
             training data: `weight_train` of the losses, and `kl_weight_train` of the KL terms. Each array is read when
             it is first needed, so the test set only on request.
         source: the file, for error messages.
-        validation: what to validate on: a fraction or a count of the training data, drawn by `seed`;
-            "given", the array `x_validation`; or "test". None is "given" if there is such an array, else 0.1.
+        validation: the validation data: a fraction or a count of the training data, drawn by `seed`; "given", the array
+            `x_validation`; or "test". None is "given" if there is such an array, else 0.1.
         scale: x is divided by it.
         binarization: "none"; "static", each element drawn once with its value as the probability of 1;
             "dynamic", drawn afresh each time it is seen.

@@ -190,7 +190,7 @@ def _find(file_name: str, path: str | None) -> Path:
 
 
 def _from_here(path: Path) -> str:
-    """The directory that a relative path starts from, for the end of a sentence."""
+    """The directory of a relative path, for the end of a sentence; empty for an absolute path."""
     return "" if path.is_absolute() else f" in {Path.cwd()}"
 
 
