@@ -51,7 +51,7 @@ class Batches(abc.ABC):
 
     @abc.abstractmethod
     def some(self, count: int) -> tuple[Batch, Noise]:
-        """A few data with noise, as at step 0, to try a step on."""
+        """A few data with noise, as at step 0, for a trial step."""
 
 
 class ResidentBatches(Batches):
@@ -103,7 +103,7 @@ class ResidentBatches(Batches):
         return order, tf.constant(epoch, tf.int64)
 
     def next(self, step: tf.Tensor, carried: Carried) -> tuple[Batch, Noise, Carried]:
-        """The data and the noise of a step; a new epoch draws the order of the one after it."""
+        """The data and the noise of a step. At a new epoch, the order of the next epoch is drawn."""
         order, epoch = carried
         now = step * self.batch_size // self.size
         order = tf.cond(

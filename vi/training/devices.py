@@ -1,4 +1,4 @@
-"""The devices of a training, and whether XLA compiles it."""
+"""The devices of a training, and the choice of XLA."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def set_up_devices() -> None:
 
 
 def wants_xla(model: Any, config: dict) -> bool:
-    """Whether XLA compiles: as trainer.jit says; "auto" compiles on GPUs, and on CPUs without convolutions."""
+    """Whether XLA compiles, from trainer.jit; "auto" compiles on GPUs, and on CPUs without convolutions."""
     if (jit := config["trainer"]["jit"]) != "auto":
         return jit
     convolutional = any(len(v.shape) > 3 for v in model.variables)

@@ -47,7 +47,7 @@ class Examination:
     data: np.ndarray
 
     def __str__(self) -> str:
-        """What is not finite, in one sentence."""
+        """The values that are not finite, in one sentence."""
         if not self.causes:
             return f"step {self.step} is finite"
         causes = " and ".join([", ".join(self.causes[:-1]), self.causes[-1]] if self.causes[1:] else self.causes)
@@ -57,7 +57,7 @@ class Examination:
 
 
 def examine(trainer: Trainer) -> Examination:
-    """Computes the trainer's next step without taking it, and looks for what is not finite."""
+    """Computes the trainer's next step without taking it, and finds the values that are not finite."""
     step = int(trainer.step.numpy())
     batch, noise = trainer.batches.at(step)
     assert batch.index is not None  # of data in memory
