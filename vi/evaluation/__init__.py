@@ -1,1 +1,1 @@
-"""Estimates on held-out data that do not depend on the estimator trained with."""
+"""Estimates on held-out data, independent of the training estimator."""

@@ -70,7 +70,7 @@ class Chunks:
     def _arrays(
         self, split: Split, first: tf.Tensor, samples: tf.Tensor, layout: tuple[int, int, int]
     ) -> tuple[tf.Tensor, ...]:
-        """The arrays of `Statistics` for the chunk whose first blocks of data and of samples are `first` `[2]`."""
+        """The arrays of `Statistics` for one chunk; `first` `[2]` are its first block of data and of samples."""
         down, across, width = layout
         particles = self.model.particles(self._batch(split, first[0], down), self._noise(first, down, across, width))
         live = first[1] * width + tf.range(across * width) < samples

@@ -1,4 +1,4 @@
-"""Estimates on held-out data that do not depend on the estimator trained with, so that runs compare."""
+"""Estimates on held-out data. They are independent of the training estimator, so runs can be compared."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Evaluator:
         model: the model.
         data: the data set.
         jit: whether XLA compiles the estimates.
-        poll: is called between chunks, and may raise an error to end an evaluation.
+        poll: called between chunks; may raise an error to end an evaluation.
         chunk: the number of pairs of a datum and a sample that are computed at a time, rounded to whole blocks.
     """
 

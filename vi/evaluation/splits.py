@@ -1,4 +1,4 @@
-"""Opens the split of a data set that a command asks for."""
+"""Opens a split of a data set for a command."""
 
 from __future__ import annotations
 
