@@ -30,9 +30,9 @@ class GradientNoise:
 
     Args:
         model: the model.
-        estimator: the estimator whose losses are differentiated.
+        estimator: the estimator. Its losses are differentiated.
         x: the batch, `[B, *event]`.
-        seed: of the noise.
+        seed: the seed of the noise.
         jit: whether XLA compiles the gradients.
         of: the function that gives the losses; `estimator.checked_losses` by default.
     """

@@ -11,10 +11,10 @@ import pandas as pd
 def fit_slopes(gradients: pd.DataFrame) -> pd.DataFrame:
     """The exponents a in SNR ∝ S^a and in variance ∝ S^a, for each estimator and group of `diagnose`.
 
-    The fit is a least-squares line through the logarithms, weighted by their errors. It leaves out numbers whose error
-    exceeds a quarter of the number, since their logarithm is too uncertain, and S = 1, for which the laws of large S
-    do not hold. The error is the error of the weighted fit; it is multiplied by √(χ²/ν) if the points scatter by more
-    than their errors. The slope and its error are nan if fewer than two points remain.
+    The fit is a least-squares line through the logarithms, weighted by their errors. It leaves out a number if the
+    error exceeds a quarter of it, since the logarithm is then too uncertain. It also leaves out S = 1, because the
+    power laws hold for large S only. The error is the error of the weighted fit; it is multiplied by √(χ²/ν) if the
+    points scatter by more than their errors. The slope and its error are nan if fewer than two points remain.
 
     Returns:
         `estimator`, `group`, `quantity` ("snr" or "variance"), `slope`, `slope_error`.

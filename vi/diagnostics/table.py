@@ -48,7 +48,7 @@ def diagnose(
             initial weights.
         samples: the numbers S.
         repeats: R.
-        seed: of the noise.
+        seed: the seed of the noise.
         step: the training step, for an estimator that has a schedule.
         kl_weight: β.
         jit: whether XLA compiles the gradients.

@@ -26,8 +26,8 @@ def watch_gradients(
 
     Its argument is whether a measurement is due. It returns `gradient_mean_norm/<group>`, `gradient_variance/<group>`
     and `gradient_snr/<group>` for the trainer's estimator. They come from 50 repeats with fresh noise on the batch x
-    `[B, *event]`, whose data all have weight 1. A value is None if no measurement is due or the number is not finite.
-    Running out of memory is a warning; all later values are None.
+    `[B, *event]`. All data have weight 1. A value is None if no measurement is due or the number is not finite. Running
+    out of memory is a warning; all later values are None.
     """
     noise = GradientNoise(trainer.model, trainer.estimator, x, seed, trainer.jit)
     fits = True
