@@ -45,7 +45,7 @@ class Report:
     Attributes:
         estimator: the class and its arguments.
         kind: the declared kind of the bound.
-        checks: in the order in which they were made.
+        checks: in the order of their execution.
         seconds: the time that all checks took.
     """
 
