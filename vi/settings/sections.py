@@ -79,7 +79,7 @@ class Sweep:
 
 @dataclasses.dataclass
 class Model:
-    """What encoder, posterior, decoder, likelihood and prior share.
+    """The settings that encoder, posterior, decoder, likelihood and prior share.
 
     Args:
         latent_dim: L, the number of latent dimensions.
@@ -94,7 +94,7 @@ class Model:
 
 @dataclasses.dataclass
 class UpdateEvery:
-    """How often each group of parameters is updated.
+    """The update intervals of the parameter groups.
 
     Args:
         generative: θ (decoder, likelihood, prior), at every n-th step.
@@ -109,7 +109,7 @@ class UpdateEvery:
 
 @dataclasses.dataclass
 class Trainer:
-    """How long and how the model is trained, and how often it is evaluated.
+    """The training: its length, its options, and the intervals of evaluations.
 
     Args:
         epochs: passes over the training data.
