@@ -36,7 +36,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def unknown(program: str, message: str) -> ConfigError:
-    """The error of a command line whose options are wrong."""
+    """The error for wrong options on a command line."""
     return ConfigError(f"{message}; see {program} --help.")
 
 
