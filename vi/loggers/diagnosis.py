@@ -57,7 +57,7 @@ def _costs(gradients: pd.DataFrame) -> rich.table.Table:
 
 
 def _powers(slopes: pd.DataFrame) -> rich.table.Table:
-    """The powers of S with which SNR and variance grow."""
+    """The fitted powers of S for SNR and variance."""
     table = _plain_table("fitted powers of S", caption="bias below a limit of two standard errors: none seen")
     for name in ("group", "SNR", "variance"):
         table.add_column(name, justify="left" if name == "group" else "right")

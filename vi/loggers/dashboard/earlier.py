@@ -28,7 +28,7 @@ def _number(cell: str) -> float:
 
 
 def logged_steps(directory: Path, id: str) -> set[float]:
-    """The steps whose rows are in the files of the W&B run `id`, read by W&B's own tool.
+    """The steps of the rows in the files of the W&B run `id`, read by W&B's own tool.
 
     A file torn by a kill is read up to the tear. The set is empty if any file cannot be read; the rows are then logged
     twice, which is harmless.
