@@ -1,6 +1,6 @@
 """Runs side by side: `vi-compare DIR` as a command, `compare(directories)` as a library.
 
-Reads only what runs have written, so it needs neither TensorFlow nor a model.
+Reads only the files of runs, so it needs neither TensorFlow nor a model.
 """
 
 from vi.compare.averages import compare

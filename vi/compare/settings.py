@@ -1,4 +1,4 @@
-"""Groups runs into settings, and names each setting by the keys in which it differs from the others."""
+"""Groups runs into settings, and names each setting by its differing keys."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from vi.compare.settings import key_of
 from vi.files import write
 
 WITHOUT_EFFECT = r"(hydra|logger|sweep)([./].*)?|data\.path|resume|trainer\.evaluat(e|ion_samples)"
-"""Keys whose overrides do not change a result, as a regular expression."""
+"""A regular expression of the keys that do not change a result."""
 MACHINE_PATH = re.compile(r"""["'=\[{(,:\s]~?/[^"'\s,]+""")
 Say = Callable[[str], None]
 

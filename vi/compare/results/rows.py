@@ -19,7 +19,7 @@ class Figure:
     """A number of an experiment, or of each job of a sweep over one key.
 
     Args:
-        experiment: the experiment whose runs have the number.
+        experiment: the experiment that gives the number.
         label: the name of the number.
         number: the place of the number in a results file, or several places, the preferred one first.
         scale: a factor of the number.
