@@ -46,6 +46,6 @@ def reason(error: BaseException) -> str:
     """The message of an error of the operating system or of TensorFlow, on one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    text = str(getattr(error, "message", error)).splitlines()[0]
+    text = (str(getattr(error, "message", error)).splitlines() or [type(error).__name__])[0]
     operation = re.search(r"(?:.*; )?(.*) \[Op:\w+\]", text)
     return (operation[1] if operation else text).rstrip(".")

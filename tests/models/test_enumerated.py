@@ -13,6 +13,7 @@ from vi import networks
 from vi.data import Dataset
 from vi.errors import ConfigError
 from vi.estimators import IWAE, VIMCO, AnalyticKL, MonteCarloKL
+from vi.evaluation.evaluator import Evaluator
 from vi.likelihoods import Gaussian
 from vi.models import LatentVariableModel
 from vi.particles import Draws
@@ -123,8 +124,14 @@ def test_a_mass_of_zero_gives_no_nan(model):
     np.testing.assert_allclose(particles.log_mean_exp(tf.zeros([len(x), K], tf.float64)), 0.0, atol=1e-12)
 
 
-@pytest.mark.parametrize("estimator", [IWAE(5), VIMCO(5)])
+@pytest.mark.parametrize("estimator", [IWAE(5), VIMCO(5), MonteCarloKL(2, divergence_samples=3)])
 def test_an_estimator_that_would_not_teach_the_labels_is_refused(model, estimator):
     data = Dataset({"x_train": models.data(40)[:, :D]}, "test data", validation=0.25)
     with pytest.raises(ConfigError, match="does not teach the probabilities of enumerated latents"):
         trainer_of(model, estimator, data, models.optimizers(), batch_size=5)
+
+
+def test_an_evaluation_that_would_not_weigh_the_labels_is_refused(model):
+    data = Dataset({"x_train": models.data(40)[:, :D]}, "test data", validation=0.25)
+    with pytest.raises(ConfigError, match="the posterior Labels enumerates latents"):
+        Evaluator(model, data, jit=False).estimate(data.validation, 1)

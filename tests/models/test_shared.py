@@ -133,3 +133,12 @@ def test_dreg_stays_unbiased_for_theta_and_phi(model):
     reference, found = gradients(model, IWAE(3), 500), gradients(model, DReG(3), 500)
     for group in reference:
         models.assert_mean(found[group] - reference[group], 0.0)
+
+
+def test_phi_follows_theta_s_loss_where_p_reads_nothing_but_phi(model):
+    """Without parameters of its own, p still teaches φ through what it reads of φ."""
+    expected = gradients(model, IWAE(3), 1)["inference"]
+    for part in (model.decoder, model.prior.pseudo):
+        part.trainable = False
+    assert model.generative_variables == []
+    np.testing.assert_allclose(gradients(model, IWAE(3), 1)["inference"], expected, rtol=1e-8)

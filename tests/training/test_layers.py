@@ -195,3 +195,19 @@ def test_a_network_without_such_layers_has_neither_updates_nor_penalties():
     assert weights(make_trainer(model)).size == networks.mlp_encoder((models.D,), []).count_params() + sum(
         v.numpy().size for part in (model.posterior, model.decoder) for v in part.trainable_variables
     )
+
+
+class PenalizedPrior(StandardNormal):
+    """Reads a layer that adds a loss."""
+
+    def given(self, context, encode):
+        Counting()(tf.ones([1]))
+        return self
+
+
+def test_a_loss_that_the_prior_adds_belongs_to_theta():
+    model = models.linear_gaussian()
+    model.prior = PenalizedPrior(models.L)
+    noise = model.noise(Draws(2), tf.range(4), random.seed(0, "train"), 0)
+    particles = model.particles(tf.constant(models.data()), noise, 1.0, STEP)
+    assert {group: float(loss) for group, loss in particles.penalties.items()} == {"generative": 0.5}

@@ -124,6 +124,7 @@ class MonteCarloKL(ELBO):
     ):
         super().__init__(samples, **penalty)
         self.divergence_samples = divergence_samples
+        self.enumerable = divergence_samples == 0 and not self.free_bits  # these take plain means over samples
 
     @property
     def draws(self) -> Draws:

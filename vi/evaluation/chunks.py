@@ -95,7 +95,16 @@ class Chunks:
 
 
 def reduce_samples(particles: Particles, live: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """The arrays of `Statistics` over those samples of particles that are `live` `[S]`, except `exact_kl`."""
+    """The arrays of `Statistics` over those samples of particles that are `live` `[S]`, except `exact_kl`.
+
+    Raises:
+        ConfigError: the samples stand for different masses.
+    """
+    if particles.mass is not None:
+        raise ConfigError(
+            f"the posterior {particles.posterior.name} enumerates latents, whose probabilities the evaluation does not "
+            "weigh; evaluate with particles.elbo() and particles.iw_bound()."
+        )
     log_prior, log_posterior, values = particles.log_prior, particles.log_posterior, [particles.log_likelihood]
     if log_prior is not None and log_posterior is not None:
         values += [log_posterior - log_prior, particles.log_weight]

@@ -124,9 +124,9 @@ class LatentVariableModel(Model):
         aliases = tuple((v, alias(v.value)) for v in self.shared)
         with Substitution(self._seeded(noise.layers)) as scope:
             posterior = self.encode(batch, step)
-            prior = posterior.against(self._marginal(batch, step, aliases))
             z, log_posterior = posterior.sample(noise.posterior)  # [B, S, L], [B, S]
             losses_of_q = list(scope.losses)
+            prior = posterior.against(self._marginal(batch, step, aliases))
             x = batch.x[:, None]  # [B, 1, *event]
             with Substitution(aliases):
                 log_likelihood = self.decode(posterior.code(z), batch, step).log_prob(x)

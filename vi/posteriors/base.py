@@ -201,7 +201,7 @@ class ConditionalPosterior:
         with self._weights():
             if self._factors(prior) is not None:
                 return tf.reduce_sum(self.kl_per_dimension(prior), axis=-1)
-            return tf.squeeze(self._closed_form(self.distribution, prior.distribution, prior), axis=1)
+            return tf.squeeze(self._closed_form(self.distribution, prior), axis=1)
 
     def kl_per_dimension(self, prior: PriorDensity) -> tf.Tensor:
         """KL(q(z|x) ‖ p(z)) of each latent dimension in closed form, `[B, L]`; `[B, N]` of N one-hot variables.
@@ -210,7 +210,8 @@ class ConditionalPosterior:
             ConfigError: one of the two does not factorize, or this pair has no closed form.
         """
         with self._weights():
-            return tf.squeeze(self._closed_form(*self._require_factors(prior), prior), axis=1)
+            q, p = self._require_factors(prior)
+            return tf.squeeze(self._closed_form(q, prior, p), axis=1)
 
     def log_ratio_per_dimension(self, z: tf.Tensor, prior: PriorDensity) -> tf.Tensor:
         """log q(z_l|x) − log p(z_l) of each latent dimension, `[B, S, L]`, at z `[B, S, L]`.
@@ -268,9 +269,10 @@ class ConditionalPosterior:
             raise ConfigError(f"the KL of {self.name} to {class_of(prior)} does not split into latent dimensions.")
         return factors
 
-    def _closed_form(self, q: tfd.Distribution, p: tfd.Distribution, prior: PriorDensity) -> tf.Tensor:
+    def _closed_form(self, q: tfd.Distribution, prior: PriorDensity, p: tfd.Distribution | None = None) -> tf.Tensor:
+        """The KL of q to p, by default the distribution of the prior."""
         try:
-            return tfd.kl_divergence(self._dense(q), p)
+            return tfd.kl_divergence(self._dense(q), prior.distribution if p is None else p)
         except (NotImplementedError, AttributeError):
             raise ConfigError(
                 f"the KL of posterior {self.name} to prior {class_of(prior)} has no closed form; use "

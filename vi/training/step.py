@@ -158,7 +158,8 @@ class TrainStep:
         """
         weight = particles.batch.weight
         means: dict[str, tf.Tensor] = {}
-        by_group = {group: loss for group, loss in zip(GROUPS, losses, strict=True) if group in self.variables}
+        needed = {*self.variables, *(["generative"] if particles.aliases else [])}  # p may read φ alone
+        by_group = {group: loss for group, loss in zip(GROUPS, losses, strict=True) if group in needed}
         for group, loss in by_group.items():
             sharing = [other for other in by_group if by_group[other] is loss]
             if group == sharing[0]:
@@ -203,7 +204,7 @@ def take_gradients(
     zero = tf.UnconnectedGradients.ZERO
     gradients: Gradients = {}
     for loss in {id(loss): loss for loss in losses.values()}.values():
-        groups = [group for group in losses if losses[group] is loss]
+        groups = [group for group in losses if losses[group] is loss and group in variables]
         flat = [v.value for group in groups for v in variables[group]]
         taken = iter(tape.gradient(loss, flat, unconnected_gradients=zero))
         gradients |= {group: [next(taken) for _ in variables[group]] for group in groups}
