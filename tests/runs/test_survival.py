@@ -234,6 +234,7 @@ def test_what_was_typed_for_the_logger_stays_when_a_run_goes_on(tmp_path):
 @pytest.mark.slow
 def test_an_optuna_study_goes_on_after_a_trial_that_fails(tmp_path):
     study = ["sweep=optuna", "hydra.sweeper.n_trials=3", "hydra.sweep.dir=sweep", "optimizer=sgd"]
+    study += ["hydra.sweeper.sampler.seed=5"]  # the first trial fails, the others do not
     space = "hydra.sweeper.params={optimizer.learning_rate: 'choice(0.001, 1e9)'}"
     result = run("-m", *study, space, *TINY, "trainer.epochs=5", cwd=tmp_path)
     found = list(statuses(tmp_path / "sweep").values())
