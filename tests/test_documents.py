@@ -77,6 +77,7 @@ def test_the_commands_of_a_page_name_what_there_is(page, reader):
             compose.compose_request(name.removeprefix("vi-"), words)
 
 
+@pytest.mark.slow
 def test_the_first_page_can_be_followed_from_an_empty_directory(reader, without_pictures):
     reader.follow("docs/index.md")
 

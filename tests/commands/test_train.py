@@ -53,6 +53,7 @@ def test_a_traceback_is_shown_where_it_is_asked_for(tmp_path):
     assert "Traceback" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_run_by_the_script_as_by_the_command(tmp_path):
     script = [sys.executable, str(Path(__file__).parents[2] / "experiments" / "train.py")]
     result = run(*TINY, "hydra.run.dir=run", cwd=tmp_path, command=script)

@@ -26,7 +26,7 @@ SMALL = ["trainer.batch_size=4", "trainer.validation_samples=2", "trainer.valida
 ALIKE = [
     *("jang2017_straight_through", "mnist_mlp", "tfp2019_beta", "tfp2019_conv_doubled", "tfp2019_conv_tuned"),
     *("tiao2017_logistic_fa", "tiao2017_monte_carlo_kl", "tiao2017_multi_sample", "tiao2017_multi_sample_fixed"),
-    *("zhu_tabular_linear", "zhu_target_density"),
+    *("zhu_kl_options", "zhu_tabular_linear", "zhu_target_density"),
 ]
 """Experiments whose components are those of another experiment: only their numbers differ."""
 

@@ -221,6 +221,7 @@ def test_a_schedule_must_be_one():
         build.build(resolved)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("labels", "count"), [(np.linspace(0, 1, 30), 30), (np.arange(6), 6), (None, 30)])
 def test_labels_that_are_absent_or_no_classes_and_very_few_data_do_not_fail_a_run(tmp_path, labels, count):
     arrays = {"x_train": np.random.default_rng(0).standard_normal((count, 12)), "y_train": labels}

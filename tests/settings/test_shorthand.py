@@ -65,6 +65,7 @@ def test_arguments_of_the_optimizer_of_one_group_need_no_plus():
     assert config["optimizer"]["inference"] == {"learning_rate": 3e-4, "clipnorm": 1}
 
 
+@pytest.mark.slow
 def test_a_sweep_takes_both_and_is_gone_on_with(place):
     sweep = ["-m", "estimator=iwae,my_module.IWAE", "estimator.samples=2", *TINY, "hydra.sweep.dir=sweep"]
     result = run(*sweep, cwd=place)
