@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
+
+from vi.models.base import Model
 
 
 def set_up_devices() -> None:
@@ -15,7 +18,7 @@ def set_up_devices() -> None:
             tf.config.experimental.set_memory_growth(gpu, True)
 
 
-def wants_xla(model: Any, config: dict) -> bool:
+def wants_xla(model: Model, config: Mapping[str, Any]) -> bool:
     """Whether XLA compiles, from trainer.jit; "auto" compiles on GPUs, and on CPUs without convolutions."""
     if (jit := config["trainer"]["jit"]) != "auto":
         return jit

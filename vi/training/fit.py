@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 from vi.errors import Interrupted, RunError
+from vi.training.checkpoints import Checkpoints
 from vi.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Progress:
 def fit(
     trainer: Trainer,
     validate: Callable[[], dict[str, float]],
-    checkpoints: Any,
+    checkpoints: Checkpoints,
     loggers: Sequence[Any],
     *,
     epochs: float,
