@@ -43,7 +43,7 @@ def test_overrides_are_a_list():
 
 def test_train_and_load_give_the_model_back(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    run = vi.train([*TINY, "trainer.epochs=3", "estimator.samples=2"])
+    run = vi.train([*TINY, "trainer.epochs=3", "estimator.samples=2", "trainer.monitor=train/bound"])
     assert run.directory.parts[:2] == ("outputs", "default")
     names = {path.name for path in run.directory.iterdir()}
     assert names == {"config.yaml", "metrics.csv", "summary.json", "model.txt", "checkpoints", "figures"}
@@ -53,6 +53,8 @@ def test_train_and_load_give_the_model_back(tmp_path, monkeypatch):
     assert len(list((run.directory / "checkpoints").iterdir())) in (2, 3)
     summary = json.loads((run.directory / "summary.json").read_text())
     assert (summary["status"], summary["seed"], summary["pseudo"], summary["kind"]) == ("finished", 0, False, "lower")
+    best = run.metrics.loc[run.metrics["train/bound"].idxmax()]
+    assert {name: summary["best"][name] for name in ("step", "train/bound")} == dict(best[["step", "train/bound"]])
     model = vi.load(run.directory)
     x = tf.ones([3, 8, 8, 1])
     assert model.encode(x).mean().shape == (3, 2)
@@ -222,7 +224,16 @@ def test_what_may_not_change_is_refused_and_named_and_nothing_is_touched(copy, o
 
 @pytest.mark.parametrize(
     "override",
-    ["seed=0", "estimator=analytic_kl", "data=digits", "model={latent_dim: 2}", "encoder.hidden=${decoder.hidden}"],
+    [
+        *(
+            "seed=0",
+            "estimator=analytic_kl",
+            "data=digits",
+            "model={latent_dim: 2}",
+            "encoder.hidden=${decoder.hidden}",
+        ),
+        "optimizer.inference.learning_rate=0.01",
+    ],
 )
 def test_the_same_value_typed_again_is_no_difference(finished, override):
     typed = [f"resume={finished}", override]

@@ -91,7 +91,10 @@ def _train(config: DictConfig, directory: Path, line: str, typed: list[str]) -> 
 
 
 def _objective(best: dict[str, Any], monitor: str) -> float:
-    """The monitored metric at the best step, signed so that higher is better. A train metric gives way to a bound."""
+    """The monitored metric at the best step, signed so that higher is better.
+
+    If it cannot be computed for the model, a validation metric takes its place.
+    """
     name = next(name for name in (monitor, "validation/iw_bound", "validation/nll") if best.get(name) is not None)
     return best[name] if name.endswith(("elbo", "bound")) else -best[name]
 

@@ -108,6 +108,9 @@ def train(
     for name, value in (*final.items(), *best.items()):
         if not math.isfinite(value):
             raise RunError(f"{name} on all validation data is not finite after {progress.step} steps.")
+    watched = progress.monitored
+    if watched is not None and progress.best is not None and watched not in best:  # a metric of the training data
+        best = {**best, watched: progress.best}
     accuracy = None
     if are_classes(data.train.y) and are_classes(data.validation.y):
         train_means, means = evaluator.means(data.train), evaluator.means(data.validation)

@@ -6,8 +6,8 @@ import dataclasses
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, Protocol
 
 from vi.errors import Interrupted, RunError
 from vi.training.checkpoints import Checkpoints
@@ -45,6 +45,7 @@ class Progress:
         training_examples: the number of training data seen in this time.
         bound: the mean of the estimator's bound over the steps since the last evaluation.
         best: the best value of the monitored metric, and `best_step` its step; None before the first evaluation.
+        monitored: the metric of `best`.
         stale: evaluations since the best.
         skipped: the number of steps that were skipped because they were not finite.
         evaluated: the step of the last evaluation; `row` is its row of metrics.csv.
@@ -59,6 +60,7 @@ class Progress:
     bound: float = math.nan
     best: float | None = None
     best_step: int | None = None
+    monitored: str | None = None
     stale: int = 0
     skipped: int = 0
     evaluated: int = 0
@@ -70,11 +72,21 @@ class Progress:
         return self.training_examples / self.training_seconds if self.training_seconds else None
 
 
+class ProgressLogger(Protocol):
+    """What `fit` tells of a training."""
+
+    def progress(self, progress: Progress) -> None:
+        """Receives the progress, about once a second."""
+
+    def log(self, row: Mapping[str, float | None]) -> None:
+        """Receives a row of metrics, at each evaluation; a metric that cannot be computed is None."""
+
+
 def fit(
     trainer: Trainer,
     validate: Callable[[], dict[str, float]],
     checkpoints: Checkpoints,
-    loggers: Sequence[Any],
+    loggers: Sequence[ProgressLogger],
     *,
     epochs: float,
     evaluate_every: float = 1.0,
@@ -93,7 +105,7 @@ def fit(
         trainer: the trainer, at the first step to take.
         validate: returns the validation metrics.
         checkpoints: `Checkpoints`, written at every evaluation.
-        loggers: each has `progress(progress)`, called about once a second, and `log(row)`, at each evaluation.
+        loggers: receive the progress and the rows.
         epochs: how often each datum is seen.
         evaluate_every: epochs between evaluations; the last step is always evaluated.
         monitor: the metric for the best checkpoint and early stopping. Bounds are maximized, other metrics are
@@ -146,6 +158,7 @@ def fit(
             if row.get(monitor) is None:
                 log.warning("%s cannot be computed for this model; going by validation/nll instead.", monitor)
                 monitor = "validation/nll"
+            progress.monitored = monitor
             _update_best(progress, row, monitor)
             progress.evaluated, progress.row = progress.step, row
             checkpoints.save(progress.step, dataclasses.asdict(progress))
