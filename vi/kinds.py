@@ -130,7 +130,7 @@ Schedule = Annotated[
 _PLAIN = {
     int: Range().of(int),
     float: Range().of(float),
-    bool: Kind("true or false", lambda v: v in (True, False)),
+    bool: Kind("true or false", lambda v: isinstance(v, bool)),
     str: Kind("a text", lambda v: isinstance(v, str)),
     type(None): Kind("null", lambda v: v is None),
 }

@@ -44,7 +44,7 @@ def _is_module(path: str) -> bool:
     try:
         importlib.import_module(path)
     except ModuleNotFoundError as error:
-        if not path.startswith(str(error.name)):
+        if not f"{path}.".startswith(f"{error.name}."):
             raise  # the module exists, but imports a module that does not
         return False
     return True

@@ -87,12 +87,14 @@ class Checkpoints:
             for folder in self._newest_first()
             if (best := _state(folder, "best_step")) is not None or which == "last"
         ]
-        for folder in dict.fromkeys(folders):
+        folders = list(dict.fromkeys(folders))
+        for folder in folders:
             try:
                 state = json.loads((folder / "state.json").read_text())
                 read(folder, self.variables)
             except (OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
-                log.warning("The checkpoint %s is damaged (%s); the one before it is read.", folder, reason(error))
+                then = "" if folder == folders[-1] else "; the one before it is read"
+                log.warning("The checkpoint %s is damaged (%s)%s.", folder, reason(error), then)
             else:
                 return state
         raise ConfigError(f"{self.directory}: holds no {which} checkpoint that can be read.")
