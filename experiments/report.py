@@ -27,17 +27,27 @@ PICTURE = "figures/rate_distortion.png"
 INTRODUCTION = """\
 # Results
 
-Each system of the texts that vi reproduces, its reference figure and ours. A: Louis Tiao, "Implementing variational
-autoencoders in Keras: beyond the quickstart tutorial" (2017). B: the same author's draft on Monte Carlo sample sizes.
-C: Kesler Zhu's course notes on VAEs with TensorFlow Probability. D: the TensorFlow Probability team, "Variational
-autoencoders with TFP layers" (2019). E: Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders" (2015).
-What else an experiment follows is named in its file in `conf/experiment/`. References marked *measured* are the text's
-recipe run with stock Keras, the others are the texts' own. Where a text validates on the test images, so do we. Figures
-are means over seeds, ± their standard deviation (sd) or standard error (se), or of one seed, as each says; NELBO is the
-negative ELBO. Wall times are means of whole runs on {hardware}; they include other work where a note says so.
+Each row is a system of a text that vi reproduces, with the text's figure and ours. The letter names the text:
 
-Written from `results/*.json` and `systems.yaml` by `python experiments/report.py`; with directories of runs,
-`python experiments/report.py outputs`, it first collects what has finished there.
+- A: Louis Tiao, "Implementing variational autoencoders in Keras: beyond the quickstart tutorial" (2017).
+- B: the same author's draft on Monte Carlo sample sizes.
+- C: Kesler Zhu's course notes on VAEs with TensorFlow Probability.
+- D: the TensorFlow Probability team, "Variational autoencoders with TFP layers" (2019).
+- E: Burda, Grosse and Salakhutdinov, "Importance weighted autoencoders" (2015).
+
+Each file in `conf/experiment/` names the further papers that it follows.
+
+How to read the table:
+
+- A reference that is marked *measured* comes from the text's recipe, run with stock Keras. The text itself gives the
+  others.
+- If a text validates on the test images, we do too.
+- A figure is a mean over seeds ± the standard deviation (sd) or the standard error (se), or the value of one seed.
+- NELBO is the negative ELBO.
+- A wall time is the mean of whole runs on {hardware}. A note says where other jobs ran at the same time.
+
+`python experiments/report.py` writes this page from `results/*.json` and `systems.yaml`.
+`python experiments/report.py outputs` first collects the finished runs below `outputs`.
 """
 
 

@@ -29,8 +29,8 @@ def overview(systems: Sequence[System], results: Results) -> list[str]:
     blocks = [table(("system", "what it shows", "reference", "ours", "command", "wall time"), rows)]
     if any(result["pseudo"] for result in results):
         blocks.append(
-            f"{PSEUDO} A pseudo-likelihood: Bernoulli on grey levels is no density of the data, so that these nats are "
-            "compared with the reference only, never with nats of binarized data.\n"
+            f"{PSEUDO} A pseudo-likelihood: Bernoulli is not a density of grey levels. Compare these nats with the "
+            "reference only, never with nats of binarized data.\n"
         )
     return blocks + [f"<sup>{number}</sup> {note}\n" for note, number in notes.items()]
 
@@ -71,7 +71,7 @@ def _comparison(system: System, results: Results) -> str:
             terms = [Estimate.of(owned, TERMS[term][1], -1 if term in ("elbo", "iw_bound") else 1) for term in TERMS]
             name = figure.label.split(":")[0] + mark_of(owned)
             rows.append([name, str(len(owned)), *(each.cell(2) for each in terms)])
-    text = "At the end of training, on all validation data, in nats; ± is the standard error over seeds.\n\n"
+    text = "In nats, on all validation data, at the end of training. ± is the standard error over seeds.\n\n"
     return text + table(("setting", "seeds", "NELBO", "−iw_bound", "KL", "NLL"), rows) if rows else ""
 
 
@@ -95,8 +95,8 @@ def _sweep(system: System, results: Results) -> str:
         for _, each in sweep_frame(system.figures[0], results).iterrows()
     ]
     text = (
-        "In nats, of the evaluated checkpoint where there is an evaluation, else at the end of training; ± is the "
-        "standard error over seeds where there are several, else over the data.\n\n"
+        "In nats, from the evaluated checkpoint; without an evaluation, from the end of training. ± is the standard "
+        "error over seeds; with one seed, over the data.\n\n"
     )
     return text + table(("β", "seeds", *TERMS), rows) if rows else ""
 
