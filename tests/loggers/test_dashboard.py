@@ -89,7 +89,7 @@ def test_the_files_of_wandb_say_what_was_logged(tmp_path, caplog):
     assert warnings(caplog) == []
 
 
-@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("torn", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_resumed_run_is_the_union_of_its_files_and_no_row_is_lost_or_doubled(torn, tmp_path):
     file = MetricsFile(tmp_path / "metrics.csv")
     first = start(tmp_path)
@@ -244,6 +244,7 @@ def run_job(directory, what="nothing", mode="offline", status="finished", **env)
 @pytest.mark.parametrize(
     ("what", "message"), [("SIGKILL", "failed ("), ("SIGSTOP", "has not finished after 3 s and is given up")]
 )
+@pytest.mark.slow
 def test_a_service_that_dies_or_hangs_costs_one_warning_and_is_replaced(what, message, tmp_path):
     lines = run_job(tmp_path, what)
     assert len(lines) == 1
@@ -257,6 +258,7 @@ def test_a_service_that_dies_or_hangs_costs_one_warning_and_is_replaced(what, me
 @pytest.mark.parametrize(
     ("env", "reason"), [({}, "Use `wandb login` to log in"), (UNREACHABLE, "connection refused")], ids=["key", "server"]
 )
+@pytest.mark.slow
 def test_a_run_that_cannot_go_online_is_recorded_offline_with_one_warning(env, reason, tmp_path):
     lines = run_job(tmp_path, mode="online", **env)
     assert len(lines) == 1
@@ -367,6 +369,7 @@ def test_online_the_rows_are_at_the_server_while_the_run_goes_on(tmp_path, monke
     assert warnings(caplog) == []
 
 
+@pytest.mark.slow
 def test_a_server_that_takes_nothing_is_given_up_at_the_end_and_the_files_are_kept(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(wandb_logger, "ONLINE_SECONDS", 6)
     with serving(monkeypatch, uploads=False):

@@ -152,7 +152,13 @@ def test_a_finished_run_is_finished_again(finished, copy):
 
 
 @pytest.mark.usefixtures("without_pictures")
-@pytest.mark.parametrize(("name", "part"), [("variables.data-00000-of-00001", 0.9), ("state.json", 0.5)])
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("variables.data-00000-of-00001", 0.9),
+        pytest.param("state.json", 0.5, marks=pytest.mark.slow),
+    ],
+)
 def test_a_truncated_newest_checkpoint_is_passed_over_and_the_end_is_the_same(finished, copy, caplog, name, part):
     newest = sorted((copy / "checkpoints").iterdir())[-1]
     whole = (newest / name).read_bytes()
@@ -179,7 +185,9 @@ def test_a_run_without_a_checkpoint_begins_anew(finished, copy):
 
 
 @pytest.mark.usefixtures("without_pictures")
-@pytest.mark.parametrize("lost", ["half of the last row", "all", "summary"])
+@pytest.mark.parametrize(
+    "lost", ["half of the last row", *(pytest.param(lost, marks=pytest.mark.slow) for lost in ("all", "summary"))]
+)
 def test_what_a_kill_has_lost_is_written_again(finished, copy, lost):
     file = copy / "metrics.csv"
     lines = file.read_text().splitlines(keepends=True)

@@ -52,6 +52,7 @@ def test_it_opens_and_its_evaluation_is_the_one_that_it_logged(run):
     assert elbo["mean"] == pytest.approx(-42.29678715551179, abs=4 * error_of_one_sample)
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_its_last_step(run):
     resumed = vi.train([f"resume={run}", "trainer.epochs=6"])
     assert (resumed.summary["status"], resumed.summary["step"]) == ("finished", 72)

@@ -2,34 +2,50 @@
 
 import numpy as np
 import pytest
-import yaml
 
 import vi
-from tests.support.runs import TINY
+from tests.support.runs import TINY, leave_no_pictures
 from vi.errors import ConfigError
 from vi.runs.api import diagnose, evaluate
+from vi.settings import compose, saved
+
+SMALL = [*TINY, "data=arrays", "data.path=own.npz", "likelihood=gaussian", "trainer.batch_size=20"]
+
+
+def data_in(place):
+    """Writes data into a directory."""
+    x = np.random.default_rng(0).standard_normal((60, 4)).astype("float32")
+    np.savez(place / "own.npz", x_train=x, x_test=x[:20])
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A directory with data and two runs on them, started there by relative paths; the second starts from the first."""
     place = tmp_path_factory.mktemp("place")
-    x = np.random.default_rng(0).standard_normal((60, 4)).astype("float32")
-    np.savez(place / "own.npz", x_train=x, x_test=x[:20])
-    small = [*TINY, "data=arrays", "data.path=own.npz", "likelihood=gaussian", "trainer.batch_size=20"]
+    data_in(place)
     with pytest.MonkeyPatch.context() as patch:
+        leave_no_pictures(patch)
         patch.chdir(place)
-        vi.train(small, directory="first")
-        vi.train([*small, "init_from=first"], directory="second")
+        vi.train(SMALL, directory="first")
+        vi.train([*SMALL, "init_from=first"], directory="second")
     return place
 
 
-def test_the_config_has_absolute_paths(place):
-    config = yaml.safe_load((place / "second" / "config.yaml").read_text())
-    assert config["data"]["path"] == str(place / "own.npz")
-    assert config["init_from"] == str(place / "first")
+def config_of(place, *overrides):
+    """The config of a run that starts in a directory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        return compose.resolve(*compose.compose([*SMALL, *overrides]))
 
 
+def test_the_config_has_absolute_paths(tmp_path):
+    data_in(tmp_path)
+    config = config_of(tmp_path, "init_from=first")
+    assert config["data"]["path"] == str(tmp_path / "own.npz")
+    assert config["init_from"] == str(tmp_path / "first")
+
+
+@pytest.mark.slow
 def test_it_is_evaluated_diagnosed_and_goes_on_from_another_directory(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert evaluate(place / "second", samples=2)["elbo"]
@@ -39,6 +55,7 @@ def test_it_is_evaluated_diagnosed_and_goes_on_from_another_directory(place, tmp
     assert summary["status"] == "finished"
 
 
+@pytest.mark.slow
 def test_a_relative_path_that_is_typed_means_the_current_directory(place, tmp_path, monkeypatch):
     (tmp_path / "moved.npz").write_bytes((place / "own.npz").read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -47,19 +64,14 @@ def test_a_relative_path_that_is_typed_means_the_current_directory(place, tmp_pa
     assert evaluate(place / "second", samples=2, data_path="moved.npz")["elbo"]
 
 
-def lost(run, path):
-    """A copy of a run whose data are at this path."""
-    config = yaml.safe_load((run / "config.yaml").read_text())
-    config["data"]["path"] = path
-    return yaml.safe_dump(config)
-
-
 @pytest.mark.parametrize(("path", "seen"), [("/nowhere/own.npz", ""), ("own.npz", " (seen from {here})")])
-def test_data_that_are_gone_are_said_to_be_those_of_the_run(path, seen, place, tmp_path, monkeypatch):
+def test_data_that_are_gone_are_said_to_be_those_of_the_run(path, seen, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     run = tmp_path / "run"
     run.mkdir()
-    (run / "config.yaml").write_text(lost(place / "first", path))
-    monkeypatch.chdir(tmp_path)
+    config = config_of(tmp_path)
+    config["data"]["path"] = path
+    saved.save(config, run / "config.yaml")
     end = f"the run's data are not at {path}{seen.format(here=tmp_path)}; data.path=PATH says where they are now."
     for call, what in (
         (lambda: evaluate(run, samples=2), f"run={run}: {end}"),

@@ -80,6 +80,7 @@ def test_a_sweep_takes_both_and_is_gone_on_with(place):
     assert "has finished before" in again.stdout + again.stderr
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_under_either_name(place):
     short = ["estimator=my_module.IWAE", "estimator.power=0.5"]
     first = vi.train([*TINY, *short], directory=place / "run")

@@ -195,7 +195,9 @@ def uninterrupted():
     return memory.rows, weights(trainer)
 
 
-@pytest.mark.parametrize("stop", range(1, 13))
+@pytest.mark.parametrize(
+    "stop", [stop if stop in (1, 6, 12) else pytest.param(stop, marks=pytest.mark.slow) for stop in range(1, 13)]
+)
 def test_an_interruption_saves_where_the_run_stands_and_the_rest_is_the_same(tmp_path, stop, uninterrupted):
     """Interrupted between calls, or while it evaluates or diagnoses, and gone on with: the same rows and weights."""
     check, rows, progress = Stop(stop), [], None

@@ -55,8 +55,8 @@ def test_a_batch_larger_than_the_data_is_refused():
     "optimizer",
     [
         lambda: keras.optimizers.Adam(0.01),
-        lambda: keras.optimizers.RMSprop(0.01),
-        lambda: keras.optimizers.SGD(0.01, momentum=0.9, global_clipnorm=0.5),
+        pytest.param(lambda: keras.optimizers.RMSprop(0.01), marks=pytest.mark.slow),
+        pytest.param(lambda: keras.optimizers.SGD(0.01, momentum=0.9, global_clipnorm=0.5), marks=pytest.mark.slow),
     ],
 )
 def test_under_xla_the_result_is_bit_identical_for_any_split_into_calls(optimizer):
