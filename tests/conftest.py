@@ -47,7 +47,8 @@ def command(monkeypatch, capsys):
     def run(name, *arguments):
         module = importlib.import_module(f"vi.commands.{name}")
 
-        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)  # vi-train leaves it set
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "")  # vi-train sets it; set here first, it is taken back afterwards
+        monkeypatch.delenv("HYDRA_FULL_ERROR")
         monkeypatch.setattr("sys.argv", [f"vi-{name}", *arguments])
         with pytest.raises(SystemExit) as end:
             module.main()
