@@ -24,6 +24,7 @@ import vi
 from vi.data.synthetic import linear_gaussian_parameters
 from vi.errors import ConfigError
 from vi.files import write
+from vi.likelihoods import Likelihood
 from vi.models import LatentVariableModel
 from vi.runs import build
 from vi.runs.directory import read_summary
@@ -49,10 +50,12 @@ def affine(network: keras.Layer, size: int) -> tuple[np.ndarray, np.ndarray]:
     return matrix, offset
 
 
-def mean_square_scale(loc: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    """E softplus(a)² for a ~ N(loc, sd²), `[D]`, by Gauss–Hermite quadrature."""
+def mean_square_scale(likelihood: Likelihood, loc: np.ndarray, sd: np.ndarray) -> np.ndarray:
+    """E σ² for raw scales of the decoder that are N(loc, sd²), `[D]`, by Gauss–Hermite quadrature."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(100)
-    return np.logaddexp(0, loc + np.outer(nodes, sd)).T ** 2 @ weights / weights.sum()
+    raw = loc + np.outer(nodes, sd)
+    scale = likelihood(tf.constant(np.hstack([raw, raw]), likelihood.compute_dtype)).distribution.stddev()
+    return np.asarray(scale, np.float64).T ** 2 @ weights / weights.sum()
 
 
 def covariance(model: LatentVariableModel) -> tuple[np.ndarray, np.ndarray]:
@@ -60,10 +63,10 @@ def covariance(model: LatentVariableModel) -> tuple[np.ndarray, np.ndarray]:
     matrix, offset = affine(model.decoder, model.prior.latent_dim)
     if model.likelihood.scale == "output":
         (matrix, raw), (offset, raw_offset) = np.split(matrix, 2), np.split(offset, 2)
-        noise = mean_square_scale(raw_offset + model.likelihood.raw_offset, np.linalg.norm(raw, axis=1))
+        noise = mean_square_scale(model.likelihood, raw_offset, np.linalg.norm(raw, axis=1))
     else:
-        output = tf.constant(offset[None, None], model.likelihood.compute_dtype)
-        noise = np.asarray(model.likelihood(output).distribution.stddev(), np.float64)[0, 0] ** 2
+        p = model.likelihood(tf.constant(offset[None, None], model.likelihood.compute_dtype)).distribution
+        noise = np.asarray(p.stddev(), np.float64)[0, 0] ** 2
     return offset, matrix @ matrix.T + np.diag(noise)
 
 
@@ -86,8 +89,7 @@ def target_density(model: LatentVariableModel, settings: dict[str, Any]) -> dict
     """The KL of a trained diagonal Gaussian against the smallest KL that one can have."""
     if (density := settings["prior"]["log_density"])["_target_"] != "vi.distributions.densities.gaussian":
         raise ConfigError(f"prior.log_density._target_={density['_target_']}: only a Gaussian has a closed form.")
-    scale_tril = np.array(density["scale_tril"])
-    target = tfd.MultivariateNormalTriL(scale_tril=scale_tril)
+    target = tfd.MultivariateNormalTriL(scale_tril=(scale_tril := np.array(density["scale_tril"])))
     q = model.encode(tf.zeros([1, 1])).distribution
     loc, sd = (np.asarray(value, np.float64)[0, 0] for value in (q.mean(), q.stddev()))
     best = np.diag(np.linalg.inv(scale_tril @ scale_tril.T)) ** -0.5
@@ -95,8 +97,7 @@ def target_density(model: LatentVariableModel, settings: dict[str, Any]) -> dict
     def kl(loc: np.ndarray, sd: np.ndarray) -> float:
         return float(tfd.kl_divergence(tfd.MultivariateNormalDiag(loc, sd), target))
 
-    zeros, ones = np.zeros_like(sd), np.ones_like(sd)
-    found = {"kl_before": kl(zeros, ones), "kl": kl(loc, sd), "kl_optimum": kl(zeros, best)}
+    found = {"kl_before": kl(0 * loc, np.ones_like(sd)), "kl": kl(loc, sd), "kl_optimum": kl(0 * loc, best)}
     return found | {"largest_relative_error_of_sd": float(np.abs(sd / best - 1).max())}
 
 
@@ -107,8 +108,7 @@ def main() -> None:
         functions = {"vi.data.nothing": target_density, "vi.data.linear_gaussian": factor_analysis}
         if (data := settings["data"]["_target_"]) not in functions:
             raise ConfigError(f"{directory}: has data {data}, for which there is no closed form.")
-        found = functions[data](vi.load(directory), settings)
-        found["step"] = read_summary(directory)["best"]["step"]
+        found = functions[data](vi.load(directory), settings) | {"step": read_summary(directory)["best"]["step"]}
         write(directory / "closed_form.json", json.dumps(found, indent=2) + "\n")
         print(directory, json.dumps(found))
 

@@ -1,5 +1,6 @@
 """Likelihoods against NumPy, at extreme outputs, and their samples against their means."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -34,9 +35,10 @@ def test_bernoulli_is_exact_at_extreme_logits_and_on_grey_levels():
     np.testing.assert_allclose(grey, [[-50, -150, -np.log(2)]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("form", ["relative", "softplus"])
 @pytest.mark.parametrize("scale", SCALES)
-def test_gaussian_log_prob_and_its_initial_scale(scale):
-    likelihood = Gaussian(EVENT, scale=scale, sd=0.3)
+def test_gaussian_log_prob_and_its_initial_scale(scale, form):
+    likelihood = Gaussian(EVENT, scale=scale, sd=0.3, form=form)
     output = output_of(likelihood)
     x = np.random.default_rng(1).standard_normal((models.B, 1, *EVENT)).astype(np.float32)
     p = likelihood(tf.constant(output))
@@ -44,6 +46,8 @@ def test_gaussian_log_prob_and_its_initial_scale(scale):
     loc = output[..., :2]
     sd = np.full_like(loc, 0.3)
     if scale == "output":
+        sd = 0.3 * np.log1p(np.exp(output[..., 2:] + np.log(np.expm1(1.0))))
+    if (scale, form) == ("output", "softplus"):
         sd = np.log1p(np.exp(output[..., 2:] + np.log(np.expm1(0.3))))
     expected = (-0.5 * ((x - loc) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi)).sum((-2, -1))
     np.testing.assert_allclose(p.log_prob(tf.constant(x)), expected, rtol=1e-4)
@@ -75,10 +79,44 @@ def test_the_initial_logits_of_constant_pixels_are_finite():
     assert np.isfinite(Bernoulli(EVENT).initial_output(np.array([[0.0, 1.0]] * 3))).all()
 
 
+@pytest.mark.parametrize("form", ["relative", "softplus"])
 @pytest.mark.parametrize("sd", [1e-4, 0.3, 50.0, 1e4])
-def test_a_learned_scale_starts_at_sd(sd):
-    scale = Gaussian((1,), scale="shared", sd=sd)(tf.zeros([1, 1, 1])).distribution.stddev()
-    np.testing.assert_allclose(scale, sd, rtol=1e-4)
+def test_a_learned_scale_starts_at_sd(sd, form):
+    likelihood = Gaussian((1,), scale="shared", sd=sd, form=form)
+    assert not likelihood.adapts
+    np.testing.assert_allclose(scale_of(likelihood), sd, rtol=1e-4)
+
+
+def scale_of(likelihood):
+    return likelihood(tf.zeros([1, 1, *likelihood.outputs(likelihood.event_shape)])).distribution.stddev()[0, 0]
+
+
+@pytest.mark.parametrize("scale", ["shared", "per_dimension", "output"])
+def test_without_sd_a_learned_scale_starts_at_the_residual(scale):
+    likelihood = Gaussian(EVENT, scale=scale)
+    assert likelihood.adapts
+    residual = np.array([[0.1, 2.0], [30.0, 0.0], [5.0, 1.0]])
+    likelihood.adapt(residual)
+    overall = np.sqrt(np.mean(residual**2))
+    expected = np.maximum(residual, 1e-3 * overall)  # the scale of a constant element is small, not zero
+    np.testing.assert_allclose(scale_of(likelihood), overall if scale == "shared" else expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [0.01, 0.1])
+def test_a_learned_scale_falls_a_hundredfold_within_600_steps_of_adam(factor):
+    likelihood, optimizer = Gaussian((5,), scale="shared", sd=1.0), keras.optimizers.Adam(0.001)
+    x = factor * tf.constant(np.random.default_rng(0).standard_normal((64, 1, 5)), "float32")
+
+    @tf.function
+    def step():
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(likelihood(tf.zeros([64, 1, 5])).log_prob(x))
+        optimizer.apply(tape.gradient(loss, likelihood.trainable_variables), likelihood.trainable_variables)
+
+    optimizer.build(likelihood.trainable_variables)
+    for _ in range(600):
+        step()
+    np.testing.assert_allclose(scale_of(likelihood), np.sqrt(np.mean(x**2)), rtol=0.1)
 
 
 def test_a_sigmoid_mean_is_between_0_and_1_and_starts_at_the_mean_of_the_data():
@@ -113,7 +151,7 @@ def test_a_gaussian_of_many_elements_is_precise_in_single_precision(scale, jit):
     output = 0.1 * rng.standard_normal((2, 1, *likelihood.outputs(event)))
     x = rng.random((2, 1, *event))
     log_prob = tf.function(lambda output, x: likelihood(output).log_prob(x), jit_compile=jit)
-    sd = np.logaddexp(0, output[..., 1:] + likelihood.raw_offset) if scale == "output" else 19.8
+    sd = 19.8 * np.logaddexp(0, output[..., 1:] + np.log(np.expm1(1.0))) if scale == "output" else 19.8
     exact = (-0.5 * ((x - output[..., :1]) / sd) ** 2 - np.log(sd) - 0.5 * np.log(2 * np.pi)).sum((-3, -2, -1))
     found = log_prob(tf.constant(output, "float32"), tf.constant(x, "float32"))
     np.testing.assert_allclose(found, exact, rtol=1e-6 if scale != "output" else 1e-5)

@@ -119,7 +119,7 @@ VALUES = {
         "estimator.power: vi.estimators.AnalyticKL has no such argument; it takes samples, free_bits, groups, capacity."
     ),
     "+data.power=2": (
-        "data.power: vi.data.digits has no such argument; it takes validation, scale, binarization, seed."
+        "data.power: vi.data.digits has no such argument; it takes validation, scale, binarization, seed, standardize."
     ),
     "+optimizer.power=2": "optimizer.power: keras.optimizers.Adam has no such argument; it takes learning_rate, beta_1",
     "optimizer.inference.rho=0.9": (

@@ -23,6 +23,8 @@ from vi.particles import Batch
 log = logging.getLogger(__name__)
 
 
+BLOCK = 2**22
+"""The number of elements whose squares are in memory at a time."""
 PARTS = ("train", "validation", "test")
 
 
@@ -85,6 +87,8 @@ class Dataset:
         binarization: "none"; "static", each element drawn once with its value as the probability of 1;
             "dynamic", drawn afresh each time it is seen.
         seed: of the split and of static and validation binarization; independent of the run's seed.
+        standardize: whether the model sees (x − mean) / sd of the training data, for each column of a table, and with
+            one mean and one sd for other data. What goes in and comes out of the model keeps the user's units.
 
     Raises:
         ConfigError: an array is missing, or has the wrong dtype, shape or values.
@@ -98,7 +102,11 @@ class Dataset:
         scale: Annotated[float, Positive] = 1.0,
         binarization: Binarization = "none",
         seed: Seed = 0,
+        standardize: bool = False,
     ):
+        if standardize and binarization != "none":
+            raise SettingError("standardize", True, f"needs real data, so binarization=none, not {binarization}.")
+        self.standardize = standardize
         self.source, self.binarization, self.seed = source, binarization, seed
         self._arrays, self._scale = arrays, float(scale)
         self.scale = 1.0 if binarization == "static" else self._scale
@@ -149,6 +157,14 @@ class Dataset:
     def mean(self) -> np.ndarray:
         """The mean of the training data as the model sees them, `[*event]`."""
         return self.train.x.mean(axis=0, dtype=np.float64) / self.scale
+
+    @functools.cached_property
+    def sd(self) -> np.ndarray:
+        """The standard deviation of the training data as the model sees them, `[*event]`."""
+        x, mean = self.train.x, self.mean * self.scale
+        rows = max(1, BLOCK // mean.size)
+        blocks = (x[start : start + rows] for start in range(0, len(x), rows))
+        return np.sqrt(sum(((block - mean) ** 2).sum(axis=0) for block in blocks) / len(x)) / self.scale
 
     def batch(self, split: Split, index: tf.Tensor, seed: tf.Tensor) -> Batch:
         """The data `index` `[B]` of a split as the model sees them, scaled and binarized, with their weights.

@@ -33,7 +33,7 @@ def digits(
         validation: a fraction or a count of the training data, or "test".
         scale: x is divided by it.
         binarization: "none", the grey levels; "static", drawn once; "dynamic", drawn afresh each time it is seen.
-        options: `seed` of `Dataset`.
+        options: `seed` and `standardize` of `Dataset`.
     """
     from sklearn.datasets import load_digits
 
@@ -58,7 +58,7 @@ def mnist(
             VI_DATA_DIR, else Keras's cache, else a download.
         validation: a fraction or a count of the training data, or "test".
         scale: x is divided by it.
-        options: `binarization` and `seed` of `Dataset`.
+        options: `binarization`, `seed` and `standardize` of `Dataset`.
     """
     return _keras_images("mnist", path, validation=validation, scale=scale, **options)
 
@@ -76,7 +76,7 @@ def fashion_mnist(
             VI_DATA_DIR, else Keras's cache, else a download.
         validation: a fraction or a count of the training data, or "test".
         scale: x is divided by it.
-        options: `binarization` and `seed` of `Dataset`.
+        options: `binarization`, `seed` and `standardize` of `Dataset`.
     """
     return _keras_images("fashion_mnist", path, validation=validation, scale=scale, **options)
 
@@ -94,7 +94,7 @@ def binarized_mnist(
             variable VI_DATA_DIR.
         validation: "given", the set's own; a fraction or a count of the training data; or "test".
         scale: x is divided by it.
-        options: `binarization` and `seed` of `Dataset`.
+        options: `binarization`, `seed` and `standardize` of `Dataset`.
     """
     file = _find("binarized_mnist_larochelle.npz", path)
     names = {"x_train": "x_train", "x_validation": "x_valid", "x_test": "x_test"}
@@ -114,7 +114,7 @@ def omniglot(
             VI_DATA_DIR.
         validation: a fraction or a count of the training data, or "test".
         scale: x is divided by it.
-        options: `binarization` and `seed` of `Dataset`.
+        options: `binarization`, `seed` and `standardize` of `Dataset`.
     """
     file = _find("omniglot28_resized.npz", path)
     names = {"x_train": "x_train", "x_test": "x_test", "y_train": "char_train", "y_test": "char_test"}
@@ -126,7 +126,7 @@ def arrays(path: kinds.Path, **options: Any) -> Dataset:
 
     Args:
         path: the file.
-        options: `validation`, `scale`, `binarization` and `seed` of `Dataset`.
+        options: `validation`, `scale`, `binarization`, `seed` and `standardize` of `Dataset`.
     """
     file = short(Path(path).expanduser())
     if not file.is_file():

@@ -14,13 +14,15 @@ from tensorflow_probability import distributions as tfd
 
 from vi import random
 from vi.errors import ConfigError
+from vi.likelihoods.standardization import Standardization
 
 
 class Likelihood(keras.Layer, abc.ABC):
     """A family of distributions of the data; `likelihood(output)` is p(x|z).
 
-    A subclass writes `distribution`. It may replace `support`, `reads`, `outputs`, `log_prob`, `noise`, `push` and
-    `initial_output`, and nothing else. The default `push` needs a distribution with a quantile function.
+    A subclass writes `distribution`. It may replace `support`, `reads`, `outputs`, `log_prob`, `noise`, `push`,
+    `initial_output`, `adapts` and `adapt`, and nothing else. The default `push` needs a distribution with a quantile
+    function.
 
     Args:
         event_shape: the shape of one datum.
@@ -30,10 +32,12 @@ class Likelihood(keras.Layer, abc.ABC):
             1, but the bound is then a pseudo-likelihood.
         reads: the names of the arrays of `Batch.context` that `distribution` takes as keyword arguments, `[B, 1, ...]`
             each. With such arrays, `log_prob` is the `log_prob` of the distribution.
+        adapts: whether a training begins with `adapt`.
     """
 
     support: Literal["binary", "real", "none"] = "real"
     reads: tuple[str, ...] = ()
+    adapts: bool = False
 
     def __init__(self, event_shape: tuple[int, ...]):
         super().__init__()
@@ -78,6 +82,13 @@ class Likelihood(keras.Layer, abc.ABC):
         """The output whose distribution has the mean `[*event]` of the data. The output bias starts at this output."""
         return mean
 
+    def adapt(self, residual: np.ndarray) -> None:
+        """Sets learned scales at the beginning of a training, if the likelihood `adapts`.
+
+        Args:
+            residual: the root mean square of the training data minus the mean of the untrained model, `[*event]`.
+        """
+
     def event_axes(self) -> tuple[int, ...]:
         """The axes of the event, counted from the end."""
         return tuple(range(-len(self.event_shape), 0))
@@ -85,32 +96,49 @@ class Likelihood(keras.Layer, abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class ConditionalLikelihood:
-    """p(x|z): a likelihood with the decoder's output `[B, S, *outputs]` and the context arrays that it reads."""
+    """p(x|z): a likelihood with the decoder's output `[B, S, *outputs]` and the context arrays that it reads.
+
+    With a `standardization`, the likelihood describes standardized data. Data and densities here are in the user's
+    units all the same.
+    """
 
     family: Likelihood
     output: tf.Tensor
     context: Mapping[str, tf.Tensor] = dataclasses.field(default_factory=dict)
+    standardization: Standardization | None = None
 
     @property
     def distribution(self) -> tfd.Distribution:
         """p(x|z) as a distribution of TensorFlow Probability."""
-        return self.family.distribution(self.output, **self.context)
+        return self._family if self.standardization is None else self.standardization.restore_distribution(self._family)
 
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
         """log p(x|z) in nats, `[B, S]`, for x `[B, 1, *event]`."""
-        return self.distribution.log_prob(x) if self.context else self.family.log_prob(self.output, x)
+        if self.standardization is not None:
+            return self._log_prob(self.standardization(x)) + self.standardization.log_density()
+        return self._log_prob(x)
 
     def mean(self) -> tf.Tensor:
         """E[x|z], `[B, S, *event]`."""
-        return self.distribution.mean()
+        return self._restore(self._family.mean())
 
     def mode(self) -> tf.Tensor:
         """The most probable x, `[B, S, *event]`."""
-        return self.distribution.mode()
+        return self._restore(self._family.mode())
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """x ~ p(x|z) from the family's noise, both `[B, S, *event]`; passes no gradient if x is discrete."""
-        return self.family.push(self.distribution, noise)
+        return self._restore(self.family.push(self._family, noise))
+
+    @property
+    def _family(self) -> tfd.Distribution:
+        return self.family.distribution(self.output, **self.context)
+
+    def _log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        return self._family.log_prob(x) if self.context else self.family.log_prob(self.output, x)
+
+    def _restore(self, x: tf.Tensor) -> tf.Tensor:
+        return x if self.standardization is None else self.standardization.restore(x)
 
 
 def logit(mean: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from vi import random
 from vi.errors import ConfigError
-from vi.likelihoods import ConditionalLikelihood, Likelihood
+from vi.likelihoods import ConditionalLikelihood, Likelihood, Standardization
 from vi.models.base import Model
 from vi.models.context import call, once, read, spread
 from vi.particles import Batch, Draws, DreamNoise, Noise, Particles
@@ -37,6 +38,8 @@ class LatentVariableModel(Model):
         prior: p(z).
         context: the shape per datum of each context array that the parts read, by name. A network with an attribute
             `reads`, a tuple of names, takes a list: its input, then these arrays.
+        standardization: if given, encoder and likelihood see standardized data. Data and densities of the model stay in
+            the user's units. The likelihood must be of real data.
 
     Raises:
         ConfigError: the parts do not fit together.
@@ -50,9 +53,11 @@ class LatentVariableModel(Model):
         likelihood: Likelihood,
         prior: Prior,
         context: Mapping[str, Sequence[int]] | None = None,
+        standardization: Standardization | None = None,
     ):
         self.encoder, self.posterior = encoder, posterior
         self.decoder, self.likelihood, self.prior = decoder, likelihood, prior
+        self.standardization = standardization
         dtype = posterior.compute_dtype
         arrays = {name: tf.zeros([1, *shape], dtype) for name, shape in (context or {}).items()}
         example = Batch(tf.zeros([1, *likelihood.event_shape], dtype), arrays, tf.range(1), 1)
@@ -196,8 +201,8 @@ class LatentVariableModel(Model):
     @property
     def variables(self) -> list[keras.Variable]:
         """All variables, trained or not, in a fixed order."""
-        parts = (self.encoder, self.posterior, self.decoder, self.likelihood, self.prior)
-        return once(v for part in parts for v in part.variables)
+        parts = (self.encoder, self.posterior, self.decoder, self.likelihood, self.prior, self.standardization)
+        return once(v for part in parts if part is not None for v in part.variables)
 
     @property
     def shared(self) -> list[keras.Variable]:
@@ -226,7 +231,8 @@ class LatentVariableModel(Model):
         flat = tf.reshape(z, [-1, z.shape[-1]])
         output = call(self.decoder, flat, context, training=step is not None)
         output = tf.reshape(output, [*tf.unstack(tf.shape(z)[:-1]), *output.shape[1:]])
-        return self.likelihood(output, **{n: v[:, None] for n, v in read(self.likelihood, batch).items()})
+        p = self.likelihood(output, **{n: v[:, None] for n, v in read(self.likelihood, batch).items()})
+        return dataclasses.replace(p, standardization=self.standardization)
 
     def marginal(self, batch: Batch | tf.Tensor | None = None) -> PriorDensity:
         """p(z), or p(z|context) of a batch."""
@@ -268,7 +274,8 @@ class LatentVariableModel(Model):
         return self.decode(z, batch).mean()
 
     def _features(self, batch: Batch, training: bool) -> tf.Tensor:
-        return call(self.encoder, batch.x, list(read(self.encoder, batch).values()), training)
+        x = batch.x if self.standardization is None else self.standardization(batch.x)
+        return call(self.encoder, x, list(read(self.encoder, batch).values()), training)
 
     def _marginal(self, batch: Batch | None, step: tf.Tensor | None, aliases: tuple[Pair, ...]) -> PriorDensity:
         """The prior of a batch, which reads the aliases in place of their variables."""

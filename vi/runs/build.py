@@ -37,19 +37,17 @@ def build(config: Config) -> Parts:
 
     from vi.data.dataset import Dataset
     from vi.estimators import Estimator
+    from vi.runs.adapt import adapt
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(config["seed"])
     data = instantiate("data", config["data"], Dataset)
-    config["model"]["event_shape"] = list(data.event_shape)
+    config["model"] |= {"event_shape": list(data.event_shape), "standardized": data.standardize}
     model = build_model(config, data.event_shape)
     if model.likelihood.support == "binary":
         data.require_unit_interval(f"as likelihood {type(model.likelihood).__name__} needs")
     config["pseudo"] = model.likelihood.support == "binary" and not data.binary
-    if config["model"]["output_bias"] == "data_mean":
-        from vi.networks.output_bias import set_output_bias
-
-        set_output_bias(model.decoder, model.likelihood.initial_output, data.mean)
+    adapt(model, data, output_bias=config["model"]["output_bias"] == "data_mean")
     estimator = instantiate("estimator", config["estimator"], Estimator)
     estimator.build(data.event_shape, config["model"]["latent_dim"])
     beta = config["trainer"]["beta"]
@@ -66,6 +64,7 @@ def build_model(config: Config, event_shape: tuple[int, ...]) -> LatentVariableM
     from vi.models.latent import LatentVariableModel
     from vi.posteriors import Posterior
     from vi.priors.base import Prior
+    from vi.runs.adapt import standardization
 
     latent = {"latent_dim": config["model"]["latent_dim"]}
     likelihood = instantiate("likelihood", config["likelihood"], Likelihood, event_shape=event_shape)
@@ -76,6 +75,7 @@ def build_model(config: Config, event_shape: tuple[int, ...]) -> LatentVariableM
         decoder=instantiate("decoder", config["decoder"], keras.Layer, outputs=outputs, **latent),
         likelihood=likelihood,
         prior=instantiate("prior", config["prior"], Prior, **latent),
+        standardization=standardization(likelihood) if config["model"].get("standardized") else None,
     )
 
 

@@ -13,7 +13,7 @@ COMPONENTS = ("data", "encoder", "posterior", "decoder", "likelihood", "prior", 
 """The groups of choices that name a class or function."""
 CHOSEN = ("trainer", "warmup", "logger", "experiment", "debug", "sweep")
 """The other groups of choices."""
-FILLED_IN = ("pseudo", "model.event_shape")
+FILLED_IN = ("pseudo", "model.event_shape", "model.standardized")
 COMMANDS = ("resume", "sweep")
 """The keys of a command that are not in the config of a run."""
 MAY_CHANGE = ("trainer.epochs", "data.path", "logger")

@@ -38,6 +38,7 @@ EARLIER: dict[str, dict[str, Any]] = {
     "vi.estimators.IWAE": {"samples": 1},
     "vi.estimators.DReG": {"samples": 1},
     "vi.posteriors.LocationScale": {"base": "normal"},
+    "vi.likelihoods.Gaussian": {"form": "softplus"},
 }
 """The values of missing keys in configs of older versions, if they differ from the current defaults.
 

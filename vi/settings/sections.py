@@ -85,11 +85,13 @@ class Model:
         latent_dim: L, the number of latent dimensions.
         output_bias: the initial bias of the decoder's output: zero, or from the mean of the data.
         event_shape: filled in: the shape of one datum.
+        standardized: filled in: whether the model standardizes its data, see data.standardize.
     """
 
     latent_dim: Annotated[int, Positive] = 2
     output_bias: Literal["zeros", "data_mean"] = "zeros"
     event_shape: Sequence[int] | None = None
+    standardized: bool | None = None
 
 
 @dataclasses.dataclass
