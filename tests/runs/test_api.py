@@ -370,8 +370,10 @@ OVERFLOW = """
 def test_a_mean_that_overflows_is_named(tmp_path, monkeypatch):
     (tmp_path / "my_huge.py").write_text(textwrap.dedent(OVERFLOW))
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(RunError, match=r"^step 0: the mean train/bound is not finite for 100 of the 100 data"):
+    with pytest.raises(RunError, match=r"^step 0: the mean train/bound is not finite for 100 of the 100 data") as error:
         vi.train([*TINY, "estimator=custom", "estimator._target_=my_huge.Huge"], directory=tmp_path / "run")
+    assert str(error.value).endswith("look at the scale of the data; data.standardize=true or data.scale often helps.")
+    assert "learning_rate" not in str(error.value)
 
 
 @pytest.mark.usefixtures("without_pictures")

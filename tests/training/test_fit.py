@@ -118,6 +118,13 @@ def test_a_validation_that_is_not_finite_stops_the_run_before_a_checkpoint():
     assert memory.saved == [(1, 1)]
 
 
+def test_advice_on_the_learning_rate_is_given_after_the_first_step_only():
+    assert "optimizer.learning_rate" in str(loop.NotFinite("step 1 is not finite", None, 1))
+    at_the_start = str(loop.NotFinite("step 0 is not finite", None, 0))
+    assert "data.standardize=true" in at_the_start
+    assert "learning_rate" not in at_the_start
+
+
 def test_a_warm_up_that_does_not_end_is_said(caplog):
     def warnings(decay_steps):
         caplog.clear()

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from vi import random
+from vi.data.scales import another_scale
 from vi.errors import ConfigError, SettingError
 from vi.kinds import Fraction, Positive, Seed
 from vi.particles import Batch
@@ -217,6 +218,8 @@ class Dataset:
             raise ConfigError(
                 f"{self.source}: one datum of x_{part} has shape {x.shape[1:]}, of x_train {like.x.shape[1:]}."
             )
+        if like is not None and (sentence := another_scale(f"x_{part}", x, like.x)):
+            log.warning("%s: %s", self.source, sentence)
         y = self._read(f"y_{part}", length=len(x))
         weights = [self._read_weight(f"{name}_{part}", len(x)) for name in WEIGHTS] if part == "train" else []
         if self.binarization != "none":

@@ -8,7 +8,7 @@ from pathlib import Path
 from vi.errors import RunError, reason
 from vi.runs.directory import Summary, write_summary
 from vi.runs.summary import standing
-from vi.training.fit import ADVICE, NotFinite, Progress, last_good
+from vi.training.fit import NotFinite, Progress, last_good
 from vi.training.nonfinite import examine, keep
 from vi.training.trainer import Trainer
 
@@ -35,7 +35,8 @@ def close(
 def _explain(error: BaseException, trainer: Trainer, progress: Progress, directory: Path) -> BaseException:
     """The error as a sentence that says how far the run has come. A step that is not finite is saved in `nonfinite`."""
     if isinstance(error, NotFinite):
-        return RunError(f"{_examined(error.what, trainer, directory / 'nonfinite', last_good(error.saved))} {ADVICE}")
+        what = _examined(error.what, trainer, directory / "nonfinite", last_good(error.saved))
+        return RunError(f"{what} {error.advice}")
     if isinstance(error, OSError):
         return RunError(
             f"{error.filename or directory}: could not be written ({reason(error)}); the run stands at step "

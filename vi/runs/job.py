@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vi.data.scales import remarks
 from vi.errors import ConfigError, reason
 from vi.evaluation.scores import evaluate_model, flat
 from vi.evaluation.splits import open_split
@@ -55,6 +56,10 @@ class Job:
         if config["init_from"] and not (resume and Checkpoints(resume / "checkpoints", {})):
             initialize(self.parts.model, Path(str(config["init_from"])))
         self.trainer = make_trainer(self.parts, config)
+        data = self.parts.data
+        if self.parts.model.likelihood.support == "real" and not data.standardize:
+            for remark in remarks(data.train.x, data.scale):
+                log.warning(remark)
         if config["trainer"]["evaluate"]:
             open_split(self.parts.data, self.parts.model.likelihood, "test", "trainer.evaluate=true")
 

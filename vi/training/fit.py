@@ -16,7 +16,11 @@ from vi.training.trainer import Trainer
 log = logging.getLogger(__name__)
 
 
-ADVICE = "A smaller optimizer.learning_rate or optimizer.global_clipnorm=1 often helps."
+LATER = "A smaller optimizer.learning_rate or optimizer.global_clipnorm=1 often helps."
+AT_THE_START = (
+    "No step was taken before, so the cause is the data or the initial model: look at the scale of the data; "
+    "data.standardize=true or data.scale often helps."
+)
 
 
 class NotFinite(RunError):
@@ -25,10 +29,12 @@ class NotFinite(RunError):
     Args:
         what: the beginning of the sentence.
         saved: the step of the last good checkpoint, if there is one.
+        step: the number of steps taken.
     """
 
-    def __init__(self, what: str, saved: int | None):
-        super().__init__(f"{what}; {last_good(saved)}. {ADVICE}")
+    def __init__(self, what: str, saved: int | None, step: int):
+        self.advice = LATER if step else AT_THE_START
+        super().__init__(f"{what}; {last_good(saved)}. {self.advice}")
         self.what, self.saved = what, saved
 
 
@@ -140,7 +146,7 @@ def fit(
                 check()
                 if not _call(trainer, progress, pace, target):
                     if nonfinite == "stop":
-                        raise NotFinite(f"step {progress.step} is not finite", saved)
+                        raise NotFinite(f"step {progress.step} is not finite", saved, progress.step)
                     trainer.skip()
                     progress.step += 1
                     progress.skipped += 1
@@ -234,7 +240,7 @@ def _row(
     """A row of metrics.csv; a metric that cannot be computed is None."""
     averages = trainer.averages()
     if not averages:
-        raise NotFinite(f"no step after step {progress.evaluated} is finite", saved)
+        raise NotFinite(f"no step after step {progress.evaluated} is finite", saved, progress.evaluated)
     row: dict[str, float | None] = {"step": progress.step, "epoch": progress.epoch, "seconds": 0.0}
     for name in ("train/loss", "train/bound", "train/elbo", "train/nll", "train/kl"):
         row[name] = averages.pop(name, None)
@@ -245,7 +251,7 @@ def _row(
     row |= averages
     for name, value in row.items():
         if value is not None and not math.isfinite(value):
-            raise NotFinite(f"{name} is not finite at step {progress.step}", saved)
+            raise NotFinite(f"{name} is not finite at step {progress.step}", saved, progress.step)
     return row
 
 
