@@ -12,13 +12,12 @@ import numpy as np
 from vi.data.dataset import Dataset, Split
 from vi.errors import RunError
 from vi.evaluation.evaluator import Evaluator
+from vi.evaluation.latents import ACTIVE, active_units
 from vi.evaluation.probes import are_classes, knn_accuracy, logistic_accuracy
 from vi.evaluation.splits import open_split
 from vi.evaluation.statistics import Estimates
 from vi.models.latent import LatentVariableModel
 
-ACTIVE = 0.01
-"""A latent is active if the variance of its posterior mean over the data exceeds this (Burda et al., 2015, sec. 5)."""
 Scores = dict[str, Any]
 
 
@@ -127,7 +126,7 @@ def _latents(means: np.ndarray, divergence: np.ndarray | None) -> Scores:
     variance = means.var(axis=0, dtype=np.float64)
     return {
         "kl_per_dimension": None if divergence is None else divergence.mean(axis=0, dtype=np.float64).tolist(),
-        "active_units": int((variance > ACTIVE).sum()),
+        "active_units": active_units(means),
         "active_units_threshold": ACTIVE,
         "posterior_mean_variance": variance.tolist(),
     }

@@ -35,10 +35,14 @@ def closing_table(console: rich.console.Console, summary: Mapping[str, Any], dir
             table.add_row(f"{name} ({unit})", f"{value:.2f}")
     if summary["knn_accuracy"] is not None:
         table.add_row("10-nearest-neighbour accuracy of the validation means", f"{summary['knn_accuracy']:.3f}")
+    if summary["active_units"] is not None:
+        table.add_row("active latents", str(summary["active_units"]))
     table.add_row("parameters", f"{sum(summary['parameters'].values()):,}")
     table.add_row("training examples a second", count(summary["examples_per_second"]))
     table.add_row("seconds", f"{summary['seconds']:.0f}")
     console.print(table)
+    if summary["collapse"] is not None:
+        print_line(console, summary["collapse"])
     print_line(console, f"Pictures: {directory / 'figures'}/  numbers: {directory / 'metrics.csv'}")
 
 

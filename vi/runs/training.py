@@ -7,11 +7,16 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import keras
+
 from vi.data.dataset import Split
 from vi.diagnostics.watch import watch_gradients
 from vi.errors import RunError
+from vi.estimators import AnalyticKL
 from vi.evaluation.evaluator import Evaluator
+from vi.evaluation.latents import Collapse, active_units
 from vi.evaluation.probes import are_classes, knn_accuracy
+from vi.likelihoods import Gaussian
 from vi.loggers.base import Logger
 from vi.runs.build import Parts
 from vi.settings.saved import Config
@@ -67,8 +72,9 @@ def train(
         poll: called between compiled calls; raises Interrupted to end the training.
 
     Returns:
-        The `final` metrics on all validation data, the metrics of the `best` checkpoint with its step, and
-        `knn_accuracy`.
+        The `final` metrics on all validation data, the metrics of the `best` checkpoint with its step, and of this
+        checkpoint `knn_accuracy`, `active_units`, and `collapse`, a sentence if most latents have collapsed. They are
+        None if there are no classes or no data.
 
     Raises:
         Interrupted: by `poll`.
@@ -80,13 +86,23 @@ def train(
     def validate(size: int | None) -> dict[str, float]:
         return _validate(evaluator, data.validation, settings["validation_samples"], size)
 
+    observed = parts.model.likelihood.support != "none"
+    collapse = Collapse(evaluator, data.validation)
+    said: list[str] = []
+
+    def validate_during_training() -> dict[str, float]:
+        if observed and not said and (sentence := collapse.sentence()):
+            said.append(sentence)
+            log.warning("%s %s", sentence, advice_on_collapse(parts))
+        return validate(settings["validation_size"])
+
     watch = None
     if settings["diagnose_every"] is not None:
         batch = evaluator.view(data.validation, range(min(WATCHED_DATA, len(data.validation))))
         watch = watch_gradients(trainer, batch, data.seed, poll)
     fit(
         trainer,
-        lambda: validate(settings["validation_size"]),
+        validate_during_training,
         checkpoints,
         [logger],
         epochs=settings["epochs"],
@@ -111,11 +127,28 @@ def train(
     watched = progress.monitored
     if watched is not None and progress.best is not None and watched not in best:  # a metric of the training data
         best = {**best, watched: progress.best}
-    accuracy = None
+    accuracy, means = None, evaluator.means(data.validation) if observed else None
     if are_classes(data.train.y) and are_classes(data.validation.y):
-        train_means, means = evaluator.means(data.train), evaluator.means(data.validation)
-        accuracy = knn_accuracy(train_means, data.train.y, means, data.validation.y)
-    return {"final": final, "best": {"step": best_step, **best}, "knn_accuracy": accuracy}
+        means = evaluator.means(data.validation) if means is None else means
+        accuracy = knn_accuracy(evaluator.means(data.train), data.train.y, means, data.validation.y)
+    return {
+        "final": final,
+        "best": {"step": best_step, **best},
+        "knn_accuracy": accuracy,
+        "active_units": None if means is None else active_units(means),
+        "collapse": collapse.sentence() if observed else None,
+    }
+
+
+def advice_on_collapse(parts: Parts) -> str:
+    """The overrides that help against collapsed latents and that fit the parts of a run."""
+    found = [] if isinstance(parts.beta, keras.optimizers.schedules.LearningRateSchedule) else ["warmup=linear"]
+    estimator, likelihood = parts.estimator, parts.model.likelihood
+    if isinstance(estimator, AnalyticKL) and not estimator.free_bits and estimator.capacity is None:
+        found.append("estimator.free_bits=0.1")
+    if isinstance(likelihood, Gaussian) and likelihood.scale == "fixed":
+        found.append("likelihood.scale=shared")
+    return f"These may help: {', '.join([*found, 'a smaller decoder'])}."
 
 
 def _validate(evaluator: Evaluator, split: Split, samples: int, size: int | None) -> dict[str, float]:
