@@ -13,8 +13,8 @@ ACTIVE = 0.01
 """A latent is active if the variance of its posterior mean over the data exceeds this (Burda et al., 2015, sec. 5)."""
 COLLAPSED = 0.01
 """A latent has collapsed if its mean KL over the data is smaller than this, in nats."""
-LOOKED_AT = 1000
-"""The number of data that show whether latents have collapsed."""
+LOOKED_AT = 100
+"""The number of data that show whether latents have collapsed, spread over the split."""
 
 
 def active_units(means: np.ndarray) -> int:
@@ -23,7 +23,7 @@ def active_units(means: np.ndarray) -> int:
 
 
 class Collapse:
-    """Whether most latents of a model in training have collapsed, on the first data of a split.
+    """Whether most latents of a model in training have collapsed, on some data of a split.
 
     Args:
         evaluator: the evaluator of the model.
@@ -38,9 +38,9 @@ class Collapse:
 
         If the KL of each latent has no closed form, the latents that are not active count.
         """
-        divergence = self.evaluator.kl_per_dimension(self._first)
+        divergence = self.evaluator.kl_per_dimension(self._some)
         if divergence is None:
-            means = self.evaluator.means(self._first)
+            means = self.evaluator.means(self._some)
             collapsed, why = means.shape[1] - active_units(means), f"The variance of their means is below {ACTIVE}"
         else:
             means = divergence.mean(axis=0, dtype=np.float64)
@@ -51,5 +51,6 @@ class Collapse:
         return f"Collapsed latents: {collapsed} of {latents}. {why}, so they carry almost nothing of the data."
 
     @functools.cached_property
-    def _first(self) -> Split:
-        return self.split.take(np.arange(min(LOOKED_AT, len(self.split))))
+    def _some(self) -> Split:
+        index = np.linspace(0, len(self.split) - 1, min(LOOKED_AT, len(self.split)))
+        return self.split.take(index.round().astype(int))
