@@ -270,6 +270,15 @@ def test_bounds_of_different_sample_numbers_are_noted(tmp_path):
 # Runs that have not finished
 
 
+def test_a_curve_that_is_one_dot_is_noted_with_what_gives_a_curve(tmp_path):
+    run = make_run(tmp_path / "0", epochs=1)
+    make_run(tmp_path / "1", "trainer.beta=2", epochs=10)
+    comparison = compare([tmp_path])
+    note = "A curve is one dot if its run was evaluated once: 0. A smaller trainer.evaluate_every gives a curve."
+    assert len(pd.read_csv(run / "metrics.csv")) == 1
+    assert note in comparison.notes
+
+
 def test_every_run_is_shown_with_its_state_and_why(tmp_path):
     make_run(tmp_path / "0", "seed=0", iw_bound=-90.0)
     make_run(tmp_path / "1", "seed=1", status="failed", error="The loss is not finite\nat step 200.")

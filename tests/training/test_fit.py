@@ -56,6 +56,21 @@ def test_it_evaluates_every_n_epochs_and_at_the_end():
     assert seconds == sorted(seconds)
 
 
+@pytest.mark.parametrize(("epochs", "count"), [(0.5, 5), (2, 5), (10, 10), (200, 50)])
+def test_unless_it_is_told_otherwise_it_evaluates_5_to_50_times(epochs, count):
+    every = loop.interval_of(epochs)
+    assert epochs / every == pytest.approx(count)
+    assert every == 1 or not 5 <= epochs <= 50
+
+
+def test_a_resumed_run_keeps_its_interval():
+    trainer = make_trainer(batch_size=3)  # 30 data: 10 steps an epoch
+    progress, memory = fit(trainer, epochs=1)
+    assert [row["step"] for row in memory.rows] == [2, 4, 6, 8, 10]
+    _, memory = fit(trainer, epochs=2, progress=progress)
+    assert [row["step"] for row in memory.rows] == [12, 14, 16, 18, 20]
+
+
 @pytest.mark.parametrize("steps_per_call", [1, 4, 1000, "auto"])
 def test_calls_end_at_evaluations(steps_per_call):
     _, memory = fit(make_trainer(), epochs=3, evaluate_every=1.5, steps_per_call=steps_per_call)
@@ -131,7 +146,7 @@ def test_a_warm_up_that_does_not_end_is_said(caplog):
         with caplog.at_level(logging.WARNING):
             beta = keras.optimizers.schedules.PolynomialDecay(0.0, decay_steps, 1.0)
             fit(make_trainer(MonteCarloKL(1), batch_size=30, beta=beta), epochs=5)
-        return caplog.text
+        return "".join(record.getMessage() for record in caplog.records if record.name == loop.__name__)
 
     assert "trainer.beta does not end within this run: beta is 0.08 at the last step, 4, and goes on to 1" in warnings(
         50

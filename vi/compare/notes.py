@@ -17,6 +17,7 @@ def notes(found: Sequence[RecordedRun], runs: pd.DataFrame, settings: pd.DataFra
         _different_samples(found),
         _repeated_seeds(runs),
         _unfinished(runs),
+        _single_evaluations(found),
     ]
     return [note for note in every if note]
 
@@ -58,3 +59,11 @@ def _repeated_seeds(runs: pd.DataFrame) -> str:
 def _unfinished(runs: pd.DataFrame) -> str:
     finished = int((runs["state"] == "finished").sum())
     return "" if finished == len(runs) else f"Means are over the finished runs: {finished} of {len(runs)}."
+
+
+def _single_evaluations(found: Sequence[RecordedRun]) -> str:
+    single = [run.path for run in found if run.state == "finished" and len(run.metrics) == 1]
+    if not single:
+        return ""
+    names = ", ".join(single[:3]) + (", …" if len(single) > 3 else "")
+    return f"A curve is one dot if its run was evaluated once: {names}. A smaller trainer.evaluate_every gives a curve."

@@ -119,7 +119,7 @@ class Trainer:
         beta: β, the weight of the KL term: a number, or a Keras schedule of the step.
         noise: fresh at every step, or fixed: for each datum the same in every epoch.
         update_every: how often each group of parameters is updated.
-        evaluate_every: epochs between evaluations.
+        evaluate_every: epochs between evaluations; null evaluates at every epoch, but at least 5 and at most 50 times.
         monitor: the metric that picks the best checkpoint and stops early.
         patience: the number of evaluations without an improvement after which the training stops; null never stops
             early.
@@ -139,7 +139,7 @@ class Trainer:
     beta: Annotated[float, NonNegative] | Schedule = 1.0
     noise: Literal["fresh", "fixed"] = "fresh"
     update_every: Settings = dataclasses.field(default_factory=lambda: dataclasses.asdict(UpdateEvery()))
-    evaluate_every: Annotated[float, Positive] = 1
+    evaluate_every: Annotated[float, Positive] | None = None
     monitor: Monitor = "validation/iw_bound"
     patience: Annotated[int, Positive] | None = None
     validation_samples: Annotated[int, Positive] = 100

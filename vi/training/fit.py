@@ -16,6 +16,8 @@ from vi.training.trainer import Trainer
 log = logging.getLogger(__name__)
 
 
+LEAST, MOST = 5, 50
+"""The smallest and the largest number of evaluations, unless the user sets their interval."""
 LATER = "A smaller optimizer.learning_rate or optimizer.global_clipnorm=1 often helps."
 AT_THE_START = (
     "No step was taken before, so the cause is the data or the initial model: look at the scale of the data; "
@@ -54,6 +56,7 @@ class Progress:
         monitored: the metric of `best`.
         stale: evaluations since the best.
         skipped: the number of steps that were skipped because they were not finite.
+        interval: epochs between evaluations.
         evaluated: the step of the last evaluation; `row` is its row of metrics.csv.
     """
 
@@ -69,6 +72,7 @@ class Progress:
     monitored: str | None = None
     stale: int = 0
     skipped: int = 0
+    interval: float | None = None
     evaluated: int = 0
     row: dict[str, float | None] = dataclasses.field(default_factory=dict)
 
@@ -95,7 +99,7 @@ def fit(
     loggers: Sequence[ProgressLogger],
     *,
     epochs: float,
-    evaluate_every: float = 1.0,
+    evaluate_every: float | None = None,
     monitor: str = "validation/iw_bound",
     patience: int | None = None,
     steps_per_call: int | Literal["auto"] = "auto",
@@ -113,7 +117,8 @@ def fit(
         checkpoints: `Checkpoints`, written at every evaluation.
         loggers: receive the progress and the rows.
         epochs: how often each datum is seen.
-        evaluate_every: epochs between evaluations; the last step is always evaluated.
+        evaluate_every: epochs between evaluations; the last step is always evaluated. None evaluates at every epoch,
+            but at least 5 and at most 50 times. A resumed run then keeps its interval.
         monitor: the metric for the best checkpoint and early stopping. Bounds are maximized, other metrics are
             minimized. If it cannot be computed, `validation/nll` takes its place.
         patience: None never stops early.
@@ -133,6 +138,9 @@ def fit(
     """
     progress = Progress() if progress is None else progress
     progress.total = steps_of(epochs, trainer)
+    if evaluate_every is None:
+        evaluate_every = progress.interval or interval_of(epochs)
+    progress.interval = evaluate_every
     began = time.perf_counter() - progress.seconds
     _warn_of_unfinished_schedule(trainer, progress.total)
     pace, saved = _Pace(steps_per_call), progress.step or None
@@ -176,6 +184,11 @@ def fit(
             checkpoints.save(progress.step, dataclasses.asdict(progress))
         raise
     return progress
+
+
+def interval_of(epochs: float) -> float:
+    """The epochs between evaluations for a training of this length, unless the user sets them."""
+    return epochs / min(max(epochs, LEAST), MOST)
 
 
 def last_good(saved: int | None) -> str:
