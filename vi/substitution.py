@@ -42,9 +42,12 @@ class Substitution(keras.StatelessScope):
         return tuple(self._updates.values())
 
     def add_update(self, update: Pair) -> None:
-        """Called by Keras for an assignment."""
-        super().add_update(update)
-        self._updates[id(update[0])] = self._values[id(update[0])] = update
+        """Called by Keras for an assignment. A weight then reads as the new value, with its gradient."""
+        variable, value = update
+        read = _assigned(variable.value, value) if variable.trainable else value
+        super().add_update((variable, read))
+        self._values[id(variable)] = variable, read
+        self._updates[id(variable)] = update
 
     def __enter__(self) -> Self:
         self._token = _innermost.set(self)
@@ -66,6 +69,12 @@ def current() -> tuple[Pair, ...]:
     """All variables that read as another value here, each with this value."""
     innermost = _innermost.get()
     return () if innermost is None else tuple(innermost._values.values())
+
+
+@tf.custom_gradient
+def _assigned(weight: tf.Tensor, value: tf.Tensor) -> tuple[tf.Tensor, object]:
+    """The value, with a gradient that goes to the weight as if the value had been assigned to it."""
+    return tf.identity(value), lambda gradient: (gradient, None)
 
 
 @tf.custom_gradient

@@ -78,10 +78,10 @@ class TrainStep:
         """One step; returns its metrics, scalars."""
         particles, losses, gradients = self.differentiate(batch, noise, step)
         metrics = self.metrics(particles, losses, gradients)
+        for variable, value in particles.updates:  # first, since spectral normalization assigns weights
+            variable.assign(value)
         for group in self.variables:
             self._apply(group, gradients[group], step)
-        for variable, value in particles.updates:
-            variable.assign(value)
         self.estimator.update(particles)
         return metrics
 
