@@ -74,15 +74,26 @@ NOTHING_TO_LEARN = ["posterior=deterministic", "likelihood=none", "estimator=rec
 PAIRS = [*choices("encoder", "decoder"), *choices("posterior", "likelihood")]
 
 
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        *(each for group in ("encoder", "decoder", "posterior", "likelihood") for each in choices(group)),
-        *(each for group in ("estimator", "optimizer", "prior") for each in choices(group)),
-        *(pytest.param(pair, marks=pytest.mark.slow) for pair in PAIRS if pair != NOTHING_TO_LEARN),
-    ],
-)
+COMPONENTS = [
+    each
+    for group in ("encoder", "decoder", "posterior", "likelihood", "estimator", "optimizer", "prior")
+    for each in choices(group)
+]
+
+
+@pytest.mark.parametrize("overrides", COMPONENTS)
+@pytest.mark.usefixtures("eagerly")
 def test_every_component_builds_and_trains(overrides):
+    assert_builds_and_trains(overrides)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("overrides", [*COMPONENTS, *(pair for pair in PAIRS if pair != NOTHING_TO_LEARN)])
+def test_every_component_and_pair_builds_and_trains_in_a_graph(overrides):
+    assert_builds_and_trains(overrides)
+
+
+def assert_builds_and_trains(overrides):
     resolved = compose.resolve(*compose.compose([*TINY, *overrides]))
     parts = build.build(resolved)
     trainer = trainer_of(parts.model, parts.estimator, parts.data, parts.optimizers, batch_size=50, jit=False)

@@ -111,7 +111,8 @@ def sampled_bounds(model, estimator, x, repeats):
 
 def at_each_step(function, repeats, dtypes):
     """The results of a function at the steps 0, 1, …, one below the other, from one compiled loop."""
-    return tf.function(lambda steps: tf.map_fn(function, steps, fn_output_signature=dtypes))(tf.range(repeats))
+    loop = tf.function(lambda steps: tf.map_fn(function, steps, fn_output_signature=dtypes), autograph=False)
+    return loop(tf.range(repeats))
 
 
 def moments(model, x):

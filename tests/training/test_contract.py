@@ -47,8 +47,17 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("jit", [True, False])
-@pytest.mark.parametrize("name", CASES)
+COMPILED = "wake_sleep", "vimco_discrete", "adversarial"
+"""Compiled by XLA among the fast tests; the others are compiled among the slow ones."""
+
+
+@pytest.mark.parametrize(
+    ("name", "jit"),
+    [
+        *((name, False) for name in CASES),
+        *(pytest.param(name, True, marks=[] if name in COMPILED else pytest.mark.slow) for name in CASES),
+    ],
+)
 def test_each_trains_through_the_unchanged_train_step(name, jit):
     make_model, make_estimator, make_data = CASES[name]
     trainer, change = train(make_model(), make_estimator(), data=make_data(), jit=jit)
