@@ -15,6 +15,14 @@ def pytest_collection_finish():
     memory.freeze()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _state_home(tmp_path_factory):
+    """The key that signs configs lies in a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _fresh_keras():
     """Each test starts in single precision, with the same initial weights, and leaves no traced function behind."""

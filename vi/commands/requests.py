@@ -43,5 +43,5 @@ def request(command: str, given: list[str]) -> dict[str, Any] | None:
             raise unknown(f"vi-{command}", f"unrecognized arguments: {option}")
     asked = compose_request(command, given)
     run_dir, data_path = Path(str(asked.pop("run"))), asked.pop("data")["path"]
-    opened(run_dir, data_path)
+    opened(run_dir, data_path, asked["trust"])
     return {"run_dir": run_dir, "data_path": data_path, **asked}

@@ -13,7 +13,7 @@ from vi.files import write
 from vi.precision import set_precision
 from vi.runs import build as builder
 from vi.runs.directory import Summary, claim
-from vi.runs.restore import Checkpoint, load, reopened
+from vi.runs.restore import Checkpoint, as_names, load, reopened
 from vi.settings import compose, saved, validate
 from vi.settings import overrides as typed
 from vi.settings.saved import Config
@@ -114,6 +114,7 @@ def evaluate(
     size: int | None = None,
     *,
     data_path: str | None = None,
+    trust: str | Sequence[str] = (),
     progress: Callable[[str, float], None] = lambda stage, done: None,
 ) -> dict[str, Any]:
     """Evaluates a run as `vi-evaluate` does: writes evaluation.json and pictures, and adds both to its W&B run.
@@ -127,6 +128,7 @@ def evaluate(
         samples: S, importance samples for each datum.
         size: the number of data, from the first on, that get S samples; None for all.
         data_path: the current path of the data, if they have moved.
+        trust: the modules whose code may run for a run that somebody else has made.
         progress: called with a stage and the fraction of it that is done.
 
     Returns:
@@ -138,8 +140,8 @@ def evaluate(
         Interrupted: by Ctrl-C or SIGTERM.
     """
     directory, asked = Path(run_dir), {"checkpoint": checkpoint, "split": split, "samples": samples, "size": size}
-    validate.check_request("evaluate", {"run": str(run_dir), **asked, "data": {"path": data_path}})
-    with reopened(directory, checkpoint, data_path) as run:
+    validate.check_request("evaluate", {"run": str(run_dir), **asked, "trust": trust, "data": {"path": data_path}})
+    with reopened(directory, checkpoint, data_path, trust) as run:
         from vi.evaluation.scores import evaluate_model
         from vi.runs.outputs import record, write_evaluation
 
@@ -161,6 +163,7 @@ def diagnose(
     split: Split = "validation",
     *,
     data_path: str | None = None,
+    trust: str | Sequence[str] = (),
     progress: Callable[[str, float], None] = lambda stage, done: None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Diagnoses estimators on a run's model as `vi-diagnose` does: writes tables and pictures into diagnostics/.
@@ -179,6 +182,7 @@ def diagnose(
         checkpoint: the checkpoint to use; "initial" is the run's weights before training.
         split: the data to use.
         data_path: the current path of the data, if they have moved.
+        trust: the modules whose code may run for a run that somebody else has made.
         progress: called with a stage and the fraction of it that is done.
 
     Returns:
@@ -190,10 +194,10 @@ def diagnose(
         Interrupted: by Ctrl-C or SIGTERM.
     """
     directory, on = Path(run_dir), {"checkpoint": checkpoint, "split": split, "batch_size": batch_size}
-    asked = {"run": str(run_dir), **on, "repeats": repeats, "data": {"path": data_path}}
+    asked = {"run": str(run_dir), **on, "repeats": repeats, "trust": trust, "data": {"path": data_path}}
     validate.check_request("diagnose", {**asked, "estimators": list(estimators), "samples": list(samples)})
     settings = compose.estimators_of(estimators)
-    with reopened(directory, checkpoint, data_path) as run:
+    with reopened(directory, checkpoint, data_path, trust) as run:
         from vi import diagnostics
         from vi.estimators import Estimator
         from vi.evaluation.evaluator import Evaluator
@@ -234,20 +238,21 @@ def _write_diagnosis(folder: Path, gradients: pd.DataFrame, slopes: pd.DataFrame
         pictures.power_laws(folder / f"{quantity}.png", gradients, slopes, quantity)
 
 
-def replay(folder: str | Path) -> Examination:
+def replay(folder: str | Path, trust: str | Sequence[str] = ()) -> Examination:
     """Recomputes the step that was not finite and stopped its run, from the weights before the step.
 
     It clears Keras's session, and sets Keras's precision and the global seeds from the run's config.
 
     Args:
         folder: `nonfinite` in the directory of the run.
+        trust: the modules whose code may run for a run that somebody else has made.
 
     Raises:
-        ConfigError: the folder holds no such step, or the data have changed.
+        ConfigError: the folder holds no such step, the data have changed, or the run needs code that is not trusted.
     """
     from vi.runs.training import make_trainer
     from vi.training import nonfinite
 
-    config = saved.read(Path(folder).absolute().parent)
+    config = saved.read(Path(folder).absolute().parent, trust=as_names(trust))
     set_precision(config["trainer"]["precision"])
     return nonfinite.replay(make_trainer(builder.build(config), config), Path(folder))

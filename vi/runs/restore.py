@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -23,37 +23,50 @@ if TYPE_CHECKING:
 Checkpoint = Literal["best", "last", "initial"]
 
 
-def load(run_dir: str | Path, checkpoint: Literal["best", "last"] = "best") -> LatentVariableModel:
+def load(
+    run_dir: str | Path, checkpoint: Literal["best", "last"] = "best", trust: str | Sequence[str] = ()
+) -> LatentVariableModel:
     """The trained model of a run, with the weights of the best or the last checkpoint; needs no data.
 
     It sets Keras's precision to the precision of the run.
 
+    Args:
+        run_dir: the directory of the run.
+        checkpoint: the checkpoint to load.
+        trust: the modules whose code may run for a run that somebody else has made.
+
     Raises:
-        ConfigError: the directory holds no run, or no such checkpoint.
+        ConfigError: the directory holds no run, or no such checkpoint, or the run needs code that is not trusted.
     """
     from vi.training.checkpoints import Checkpoints
 
-    config = saved.read(Path(run_dir))
+    config = saved.read(Path(run_dir), trust=as_names(trust))
     set_precision(config["trainer"]["precision"])
     model = builder.build_model(config, tuple(config["model"]["event_shape"]))
     Checkpoints(Path(run_dir) / "checkpoints", {"model": model.variables}).restore(checkpoint)
     return model
 
 
-def opened(directory: Path, data_path: str | None = None) -> tuple[Config, Summary]:
+def as_names(trust: str | Sequence[str]) -> list[str]:
+    """The names of the trusted modules as a list."""
+    return [trust] if isinstance(trust, str) else list(trust)
+
+
+def opened(directory: Path, data_path: str | None = None, trust: str | Sequence[str] = ()) -> tuple[Config, Summary]:
     """The config and the summary of a run; needs no TensorFlow.
 
     Args:
         directory: the directory of the run.
         data_path: the current path of the data, if they have moved.
+        trust: the modules whose code may run for a run that somebody else has made.
 
     Raises:
-        ConfigError: the directory holds no run; its data have moved; or `data_path` is given, but the data have no
-            path.
+        ConfigError: the directory holds no run; its data have moved; `data_path` is given, but the data have no path;
+            or the run needs code that is not trusted.
     """
     if directory.is_dir() and not (directory / "config.yaml").exists() and (jobs := newest_jobs(directory)):
         raise ConfigError(f"run={directory}: is the directory of a sweep; give one of its jobs, such as run={jobs[0]}.")
-    config, summary = saved.read(directory, "run"), read_summary(directory)
+    config, summary = saved.read(directory, "run", as_names(trust)), read_summary(directory)
     if data_path is not None:
         if "path" not in config["data"]:
             raise ConfigError(f"data.path={data_path}: the data of the run are read from no path.")
@@ -85,7 +98,9 @@ class Reopened:
 
 
 @contextlib.contextmanager
-def reopened(directory: Path, checkpoint: Checkpoint, data_path: str | None = None) -> Iterator[Reopened]:
+def reopened(
+    directory: Path, checkpoint: Checkpoint, data_path: str | None = None, trust: str | Sequence[str] = ()
+) -> Iterator[Reopened]:
     """Opens a trained run, and holds its directory for this process. The arguments are as in `opened` and `restored`.
 
     It clears Keras's session, and sets Keras's precision and the global seeds from the run's config.
@@ -94,7 +109,7 @@ def reopened(directory: Path, checkpoint: Checkpoint, data_path: str | None = No
         ConfigError: there is no such run, data or checkpoint, or another process is at work in the directory.
         RunError: a file cannot be written.
     """
-    config, summary = opened(directory, data_path)
+    config, summary = opened(directory, data_path, trust)
     from vi.training.devices import wants_xla
 
     with lock(directory), Interruption() as interruption:
@@ -138,7 +153,7 @@ def initialize(model: LatentVariableModel, run_dir: Path) -> None:
     from vi.training.checkpoints import Checkpoints
 
     run_dir = short(run_dir)
-    saved.read(run_dir, "init_from")
+    saved.read(run_dir, "init_from", trust=None)
     try:
         Checkpoints(run_dir / "checkpoints", {"model": model.variables}).restore("best")
     except ConfigError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Callable
@@ -14,15 +15,18 @@ from vi.settings.sentences import sentence
 
 
 def find(what: str, target: str) -> Callable[..., Any]:
-    """The class or function at a dotted path; the current directory is importable.
+    """The class or function at a dotted path.
+
+    If no other place has the module, the current directory is put last on the path: for a module that is named, and not
+    for the optional imports of libraries.
 
     Raises:
         ConfigError: there is no such class or function; the sentence begins with `what`.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     path, *names = target.split(".")
     try:
+        if importlib.util.find_spec(path) is None and os.getcwd() not in sys.path:
+            sys.path.append(os.getcwd())
         found = importlib.import_module(path)
         for name in names:
             if not hasattr(found, name) and not _is_module(f"{path}.{name}"):

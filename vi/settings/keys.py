@@ -14,7 +14,7 @@ COMPONENTS = ("data", "encoder", "posterior", "decoder", "likelihood", "prior", 
 CHOSEN = ("trainer", "warmup", "logger", "experiment", "debug", "sweep")
 """The other groups of choices."""
 FILLED_IN = ("pseudo", "model.event_shape", "model.standardized")
-COMMANDS = ("resume", "sweep")
+COMMANDS = ("resume", "sweep", "trust")
 """The keys of a command that are not in the config of a run."""
 MAY_CHANGE = ("trainer.epochs", "data.path", "logger")
 """The keys that may change when a run is resumed."""

@@ -7,8 +7,8 @@ import dataclasses
 import functools
 import importlib.util
 import os
-import sys
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from vi.errors import ConfigError
@@ -62,14 +62,12 @@ Definition = tuple[Module, ast.ClassDef | ast.FunctionDef]
 
 
 def locate(path: str) -> Definition:
-    """The class or function at a dotted path; the current directory is importable.
+    """The class or function at a dotted path. The current directory is searched last.
 
     Raises:
         ConfigError: there is no such module or name, or it is no class or function.
         Unreadable: it can be known only by running the module.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())
     top, *names = path.split(".")
     found: Module | Definition = load(top)
     for name in names:
@@ -85,7 +83,7 @@ def load(name: str) -> Module:
     """The module of this name; raises ConfigError if there is no such module."""
     top, *rest = name.split(".")
     try:
-        spec = importlib.util.find_spec(top)
+        spec = importlib.util.find_spec(top) or PathFinder.find_spec(top, [os.getcwd()])
     except (ImportError, ValueError) as error:
         raise Unreadable from error
     if spec is None:

@@ -37,12 +37,22 @@ def composable(overrides: Sequence[str]) -> list[str]:
         raise ConfigError(
             f"hydra.run.dir={typed['hydra.run.dir']}: a resumed run stays in its directory; leave this out."
         )
-    read(Path(str(typed["resume"])), "resume")
+    read(Path(str(typed["resume"])), "resume", trusted(parsed))
     return [
         text
         for text, override in zip(overrides, parsed, strict=True)
-        if is_of(override.key_or_group.split("/")[0], ("hydra", "resume", "logger", "sweep"))
+        if is_of(override.key_or_group.split("/")[0], ("hydra", "resume", "logger", "sweep", "trust"))
     ]
+
+
+def trusted(parsed: Sequence[Any]) -> list[str]:
+    """The modules that the override `trust` names."""
+    found: list[str] = []
+    for override in parsed:
+        if override.key_or_group == "trust" and not override.is_delete():
+            value = override.value()
+            found = [str(each) for each in (value if isinstance(value, list) else [value])]
+    return found
 
 
 def _spelled_out(override: Any) -> str:
@@ -80,7 +90,7 @@ def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig) -> Config
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    config = read(run_dir, "resume")
+    config = read(run_dir, "resume", trusted(parse(typed)))
     choices = config.get("choices") or {}
     changed: Any = OmegaConf.create(config)
     for override in parse(typed):
@@ -122,7 +132,7 @@ def require_same(run_dir: Path, composed: DictConfig) -> None:
     from omegaconf import OmegaConf
 
     keys = [str(key) for key in composed if key not in ("hydra", *COMMANDS)]
-    _require_same_leaves(run_dir, read(run_dir), completed(plain(OmegaConf.masked_copy(composed, keys))))
+    _require_same_leaves(run_dir, read(run_dir, trust=None), completed(plain(OmegaConf.masked_copy(composed, keys))))
 
 
 def _require_same_leaves(run_dir: Path, config: Config, new: Config) -> None:

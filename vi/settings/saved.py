@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,8 @@ from vi.settings.constructors import REQUIRED, Code, Constructor
 from vi.settings.constructors import read as constructor_of
 from vi.settings.keys import COMMANDS, COMPONENTS, GROUPS, MISSING
 from vi.settings.sentences import sentence
+from vi.settings.signature import is_signed, signed
+from vi.settings.trust import require_plain, require_trusted
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -47,11 +51,16 @@ a new key changes what a run does, it gets a line here with the earlier behaviou
 """
 
 
-def read(run_dir: Path, key: str | None = None) -> Config:
-    """The config of a run, in the form of this version. For error messages, `key` is the setting that names `run_dir`.
+def read(run_dir: Path, key: str | None = None, trust: Sequence[str] | None = ()) -> Config:
+    """The config of a run, in the form of this version.
+
+    Args:
+        run_dir: the directory of the run.
+        key: the setting that names `run_dir`, for error messages.
+        trust: the modules of other people whose code may run. None if nothing of the config is built.
 
     Raises:
-        ConfigError: the directory holds no run, or its config is damaged.
+        ConfigError: the directory holds no run, its config is damaged, or it names code that is not trusted.
     """
     from omegaconf import OmegaConf
     from yaml import YAMLError
@@ -60,13 +69,19 @@ def read(run_dir: Path, key: str | None = None) -> Config:
     if not file.is_file():
         raise ConfigError(f"{what}: holds no config.yaml, so it is not the directory of a run.")
     try:
-        config: Any = OmegaConf.to_container(OmegaConf.load(file))
+        text = file.read_text(encoding="utf-8")
+        stream = io.StringIO(text)
+        stream.name = str(file.absolute())  # for error messages
+        config: Any = OmegaConf.to_container(OmegaConf.load(stream))
     except (YAMLError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{what}: its config.yaml is damaged: {sentence(error).rstrip('.')}.") from None
     if not isinstance(config, dict) or not {"model", "trainer", *COMPONENTS} <= set(config):
         raise ConfigError(f"{what}: its config.yaml is not the config of a run.")
     config = as_of_today(config)
     try:
+        require_plain(config)
+        if trust is not None and not is_signed(text):
+            require_trusted(config, trust)
         validate.check(config)
     except ConfigError as error:
         raise ConfigError(f"{what}: in its config.yaml, {error}") from None
@@ -196,7 +211,7 @@ def plain(config: DictConfig) -> Config:
 
 
 def save(config: Config, file: Path) -> None:
-    """Writes the config as YAML, atomically."""
+    """Writes the config as YAML, signed and atomically."""
     from omegaconf import OmegaConf
 
-    write(file, OmegaConf.to_yaml(OmegaConf.create(config)))
+    write(file, signed(OmegaConf.to_yaml(OmegaConf.create(config))))

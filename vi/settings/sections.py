@@ -28,12 +28,26 @@ Directory = Annotated[
     str,
     Kind("a directory", lambda v: (isinstance(v, str) and v != "") or type(v) is int),  # a job's directory is a number
 ]
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
 Settings = Annotated[Mapping[str, Any], Kind("a mapping of settings", lambda v: isinstance(v, Mapping))]
 Estimators = Annotated[
     Sequence[str],
     Kind(
         "a list of choices of the group estimator, or of dotted paths of classes, such as [iwae, dreg]",
         lambda v: isinstance(v, list | tuple) and len(v) > 0 and all(isinstance(name, str) and name for name in v),
+    ),
+]
+_NAME = re.compile(r"\w+(\.\w+)*")
+Modules = Annotated[
+    Sequence[str],
+    Kind(
+        "the name of a module, or a list of names, such as [my_module]",
+        lambda v: all(isinstance(each, str) and _NAME.fullmatch(each) for each in (v if _is_list(v) else [v])),
     ),
 ]
 Monitor = Literal[
@@ -56,6 +70,7 @@ class Run:
         seed: of the initial weights, the order of the data and the noise.
         init_from: the directory of a run. This run starts from its best weights.
         resume: the directory of a run to resume; with -m use sweep.resume.
+        trust: the modules whose code may run for a run that somebody else has made, see resume.
         pseudo: filled in: true if the likelihood is no density of the data, such as Bernoulli on grey levels.
     """
 
@@ -63,6 +78,7 @@ class Run:
     seed: Seed = 0
     init_from: Directory | None = None
     resume: Directory | None = None
+    trust: Modules = ()
     pseudo: bool | None = None
 
 
@@ -189,6 +205,7 @@ class Evaluate:
         split: the split of the run's data.
         samples: S, importance samples for each datum.
         size: the number of data, from the first on, that get S samples; null takes all.
+        trust: the modules whose code may run for a run that somebody else has made.
     """
 
     run: Directory
@@ -196,6 +213,7 @@ class Evaluate:
     split: Literal["test", "validation", "train"] = "test"
     samples: Annotated[int, Positive] = 5000
     size: Annotated[int, Positive] | None = None
+    trust: Modules = ()
 
 
 @dataclasses.dataclass
@@ -210,6 +228,7 @@ class Diagnose:
         samples: the numbers S of samples for each datum; every estimator is measured with each.
         repeats: the number of gradients, each with fresh noise; the standard error falls with its square root.
         batch_size: the number of data of the split, from the first on; all gradients use the same data.
+        trust: the modules whose code may run for a run that somebody else has made.
     """
 
     run: Directory
@@ -219,6 +238,7 @@ class Diagnose:
     samples: Filters = (1, 5, 25, 100)
     repeats: Annotated[int, AtLeast(20)] = 200
     batch_size: Annotated[int, Positive] = 20
+    trust: Modules = ()
 
 
 @dataclasses.dataclass

@@ -35,7 +35,7 @@ def logged_steps(directory: Path, id: str) -> set[float]:
     """
     steps = set()
     for file in directory.glob(f"wandb/*run-*-{glob.escape(id)}/*.wandb"):
-        command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+        command = [sys.executable, "-P", "-m", "wandb", "leet", "inspect", "--json", str(file)]
         try:
             text = subprocess.run(
                 command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=INSPECT_SECONDS

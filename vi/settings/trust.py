@@ -1,0 +1,77 @@
+"""The classes and functions that a saved config may name: of the library, or of modules that the user trusts.
+
+Whoever opens a run that somebody else has made must not run that person's code. So a saved config is data: it names
+members of a finite set, `known_targets`. Other names need a signature of this user, or the user's word on the call.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from vi.errors import ConfigError
+from vi.settings.conf import conf_directory
+from vi.settings.keys import is_of, show
+from vi.settings.modules import Unreadable, load, locate
+
+OF_HYDRA = ("_args_", "_partial_", "_recursive_", "_convert_")
+"""Keys that change what Hydra does with a target."""
+PARTIAL = "prior.log_density"
+"""The only key whose target is not called, but given on as a function."""
+
+
+@functools.cache
+def known_targets() -> frozenset[str]:
+    """The names in `conf/`, and Keras's optimizers and schedules."""
+    texts = (file.read_text() for file in conf_directory().rglob("*.yaml"))
+    found = {target for text in texts for target in re.findall(r"_target_: *([\w.]+)", text)}
+    for module in ("keras.optimizers", "keras.optimizers.schedules"):
+        found |= {f"{module}.{name}" for name in load(module).names if name[0].isupper()}
+    return frozenset(found)
+
+
+def require_plain(config: Mapping[str, Any]) -> None:
+    """Raises ConfigError if a saved config has anything but plain values and targets with keyword arguments."""
+    for key, value in _values(config):
+        if isinstance(value, str) and "${" in value:
+            raise ConfigError(f"{key}={value}: a saved config holds no interpolations.")
+        name = key.rpartition(".")[2]
+        if name in OF_HYDRA and (key, value) != (f"{PARTIAL}._partial_", True):
+            raise ConfigError(f"{key}={show(value)}: must be left out of a saved config.")
+
+
+def require_trusted(config: Mapping[str, Any], trust: Sequence[str]) -> None:
+    """Raises ConfigError for a target that is neither known nor of a trusted module."""
+    for key, target in _values(config):
+        if key.rpartition(".")[2] != "_target_" or str(target) in known_targets() or is_of(str(target), trust):
+            continue
+        module = str(target).rpartition(".")[0]
+        raise ConfigError(
+            f"{key}={show(target)}: would run code{_place(str(target))} that is not part of vi, and this user has not "
+            f"made the run on this machine; if you trust the code, add trust={module or target}."
+        )
+
+
+def _place(target: str) -> str:
+    """The end of a sentence: the file of a target; empty if it cannot be found."""
+    try:
+        return f" in {locate(target)[0].file}"
+    except (ConfigError, Unreadable, RecursionError):
+        return ""
+
+
+def _values(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """All values of a nested config that are no mappings or lists, with their dotted keys; and all keys as values."""
+    if isinstance(value, Mapping):
+        for name, each in value.items():
+            below = f"{key}.{name}".lstrip(".")
+            if "${" in str(name):
+                yield below, str(name)
+            yield from [(below, each)] if name in ("_target_", *OF_HYDRA) else _values(each, below)
+    elif isinstance(value, list | tuple):
+        for i, each in enumerate(value):
+            yield from _values(each, f"{key}.{i}")
+    else:
+        yield key, value
