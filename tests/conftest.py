@@ -5,7 +5,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import pytest
-import tensorflow as tf
 
 from tests.support import memory, runs
 
@@ -51,10 +50,9 @@ def double():
 
 @pytest.fixture
 def eagerly():
-    """Functions are called op by op instead of traced: a few steps then take a tenth of the time."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
+    """Functions are called op by op instead of traced."""
+    with runs.eagerly():
+        yield
 
 
 @pytest.fixture

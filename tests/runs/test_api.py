@@ -152,13 +152,8 @@ def test_a_finished_run_is_finished_again(finished, copy):
 
 
 @pytest.mark.usefixtures("without_pictures")
-@pytest.mark.parametrize(
-    ("name", "part"),
-    [
-        ("variables.data-00000-of-00001", 0.9),
-        pytest.param("state.json", 0.5, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "part"), [("variables.data-00000-of-00001", 0.9), ("state.json", 0.5)])
 def test_a_truncated_newest_checkpoint_is_passed_over_and_the_end_is_the_same(finished, copy, caplog, name, part):
     newest = sorted((copy / "checkpoints").iterdir())[-1]
     whole = (newest / name).read_bytes()

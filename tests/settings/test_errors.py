@@ -17,7 +17,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 import vi
-from tests.support.runs import TINY, leave_no_pictures
+from tests.support.runs import TINY, eagerly, leave_no_pictures
 from vi.commands.compare import main as compare
 from vi.commands.directories import Directories
 from vi.commands.train import main as train
@@ -400,6 +400,23 @@ RUNS = {
 
 JUDGED_EARLY = ("estimator=multisample", "resume=folder", "resume=cut", "resume=value", "resume=run seed=1")
 COMMAND_LINES = {**COMPOSITION, **INSTANTIATION, **REFUSED, **PAIRS, **DATA, **RUNS}
+ALIKE = {
+    *("estimator/nope=mlp", "+trainer.epoch=3", "experiment=", "debug=true", "+trainer=default", "~data=mnist"),
+    *("encoder.hidden=[3", "'trainer.beta={_target_: a'", "'seed=choice(1,2)'", "-m seed=1,", "seed=0,1"),
+    *("--config-dir conf experiment=elsewhere", "seed=1 --config-dir conf nope=2", "-m estimator=nope,analytic_kl"),
+    *(f"estimator=custom estimator._target_={target}" for target in ("3", "a..b", "my.Abstract", "my_value.Thing")),
+    *(f"data=arrays data.path={name}" for name in ("folder", "changed.npz", "text.npz", "text.npy", "cut.npy")),
+    *(f"data=arrays data.path={name}.npz" for name in ("objects", "strings", "labels", "weights", "one_axis")),
+    *(f"data=arrays data.path={name}.npz" for name in ("none", "shapes", "flat")),
+    *("data=arrays data.path=flat.npz data.validation=test", "data=mnist data.path=folder", "data.validation=5000"),
+    *(f"resume={run}" for run in ("", "empty", "binary", "list", "yaml", "key")),
+    *("resume=run trainer.epoch=9", "resume=run model.latent_dim=${nope}", "resume=run ~trainer"),
+    *("init_from=nope", "init_from=cut", "init_from=run 'encoder.hidden=[4,4]'"),
+    *("-m sweep.resume=text.npz seed=0,1", "-m sweep.resume=folder seed=0,1"),
+    *("hydra.run.dir=text.npz/run", "-m hydra.sweep.dir=text.npz/sweep"),
+}
+"""Lines that another line resembles; they are among the slow tests."""
+assert COMMAND_LINES.keys() >= ALIKE
 
 # A component of the user's own that breaks: exit code 1, and its traceback in a file.
 BROKEN = {
@@ -518,7 +535,7 @@ def write_data(place):
 def write_runs(place):
     """A run, a sweep of two jobs, and damaged runs."""
     small = [*TINY, "encoder.hidden=[4]", "decoder.hidden=[4]"]
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, eagerly():
         leave_no_pictures(patch)
         run = vi.train(small, directory=place / "run").directory
     text = (run / "config.yaml").read_text()
@@ -627,7 +644,9 @@ def assert_says(errors, program, sentence, place):
     assert "Traceback" not in errors
 
 
-@pytest.mark.parametrize("line", COMMAND_LINES)
+@pytest.mark.parametrize(
+    "line", [pytest.param(line, marks=pytest.mark.slow) if line in ALIKE else line for line in COMMAND_LINES]
+)
 def test_a_wrong_command_line_is_answered_by_one_sentence(line, place):
     code, errors = answer(line)
     assert_says(errors, "vi-train", COMMAND_LINES[line], place)

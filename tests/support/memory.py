@@ -10,11 +10,9 @@ def freeze():
     """Hides the objects that exist now from the garbage collector.
 
     A build of a model collects garbage, which takes 0.3 s if all imported modules are looked through.
-    It is also collected less often, because a traced function makes very many objects, and all of them stay.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 def forget_traced_functions():

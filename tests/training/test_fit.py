@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tests.support import models
 from tests.support.extensions import Adversarial, ImplicitPosterior
+from tests.support.runs import eagerly
 from tests.support.training import make_trainer, weights
 from vi.errors import Interrupted, RunError
 from vi.estimators import MonteCarloKL
@@ -16,6 +17,8 @@ from vi.loggers.base import Logger
 from vi.particles import Losses
 from vi.training import fit as loop
 from vi.training.checkpoints import Checkpoints
+
+pytestmark = pytest.mark.usefixtures("eagerly")
 
 
 class Memory(Logger):
@@ -213,7 +216,8 @@ class Stop:
 def uninterrupted():
     """The rows and the weights of a training that nothing interrupts."""
     trainer, memory = make_trainer(batch_size=30), Memory()
-    fit_to_8(trainer, lambda: None, memory, memory, None)
+    with eagerly():
+        fit_to_8(trainer, lambda: None, memory, memory, None)
     return memory.rows, weights(trainer)
 
 

@@ -69,6 +69,7 @@ def test_random_layers_are_a_function_of_the_noise_in_training_and_off_outside(l
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_split_or_resumed_has_the_same_bits(tmp_path):
     layer = (RANDOM["dropout"], layers.BatchNormalization, RANDOM["gaussian noise"])
     whole = make_trainer(make_model(*layer))
