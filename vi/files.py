@@ -1,8 +1,21 @@
-"""Paths as users type them, and atomic writing of files."""
+"""Files that may come from somebody else: read within limits, written without following links, inside their folder."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import secrets
+import stat
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from vi.errors import ConfigError, reason
+
+MEGABYTE = 2**20
+MOST_ENTRIES = 100_000
+"""The number of files and folders of a run beyond which it is not looked through."""
 
 
 def short(path: Path) -> Path:
@@ -11,11 +24,104 @@ def short(path: Path) -> Path:
 
 
 def write(file: Path, text: str) -> None:
-    """Replaces the text of a file atomically: if it fails, the old text stays."""
-    partial = file.with_name(f".{file.name}.partial")
+    """Replaces the text of a file atomically: if it fails, the old text stays. A link is replaced, not followed."""
+    with replacing(file) as partial:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as opened:
+            opened.write(text)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path that nobody can foresee, in the same folder; at the end of the block it takes the place of `path`."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
-        partial.write_text(text)
-        partial.replace(file)
-    except OSError:
+        yield partial
+        partial.replace(path)
+    except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def read_bytes(file: Path, most: int = 16 * MEGABYTE) -> bytes:
+    """The content of a regular file, without following a link.
+
+    Raises:
+        OSError: the file is missing, is no regular file, or has more than `most` bytes.
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)  # a pipe would block
+    with os.fdopen(descriptor, "rb") as opened:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"{file.name} is not a regular file")
+        content = opened.read(most + 1)
+    if len(content) > most:
+        raise OSError(f"{file.name} has more than {most:,} bytes")
+    return content
+
+
+def read_text(file: Path, most: int = 16 * MEGABYTE) -> str:
+    """The text of a regular file, as `read_bytes`.
+
+    Raises:
+        OSError: as `read_bytes`. UnicodeDecodeError, a ValueError: the file holds no text.
+    """
+    return read_bytes(file, most).decode("utf-8")
+
+
+def read_json(file: Path, most: int = 16 * MEGABYTE) -> dict[str, Any]:
+    """The object that a JSON file holds.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ConfigError: the file is damaged.
+    """
+    try:
+        content = json.loads(read_text(file, most))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{file}: is damaged: {damage(error)}.") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{file}: is damaged: it must hold a JSON object.")
+    return content
+
+
+def damage(error: BaseException) -> str:
+    """What is wrong with the content of a file, on one line."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, MemoryError | OverflowError):
+        return "its numbers are too large"
+    return " ".join(reason(error).split())[:300]
+
+
+def require_real(directory: Path) -> None:
+    """Checks that everything in the directory of a run is a real file or folder inside it.
+
+    Links could make vi write or read elsewhere, and pipes could make it wait forever. Weights & Biases makes links in
+    `wandb`, and vi itself neither reads nor writes there, so its content is not checked.
+
+    Raises:
+        ConfigError: there is a link, a pipe or a device, or the directory cannot be read.
+    """
+    seen = 0
+    try:
+        for folder, folders, files in os.walk(directory, onerror=_raise):
+            for name in (*folders, *files):
+                path = Path(folder, name)
+                mode = path.lstat().st_mode
+                if stat.S_ISLNK(mode):
+                    raise ConfigError(f"{path}: is a link, but everything in the directory of a run must be real.")
+                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+                    raise ConfigError(f"{path}: is neither a file nor a folder, so it cannot be a part of a run.")
+            if Path(folder) == Path(directory):
+                folders[:] = [name for name in folders if name != "wandb"]
+            if (seen := seen + len(files) + len(folders)) > MOST_ENTRIES:
+                raise ConfigError(f"{directory}: holds more than {MOST_ENTRIES:,} files, so it is not opened as a run.")
+    except OSError as error:
+        raise ConfigError(f"{error.filename or directory}: cannot be read ({reason(error)}).") from None
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -75,12 +76,16 @@ class Between(Range):
         super().__init__(low=low, high=high)
 
 
+LARGEST = 2**63
+"""Whole numbers are smaller than this."""
+
+
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _is_list(value: Any) -> bool:

@@ -54,7 +54,7 @@ def make_run(directory: Path, *overrides: str, iw_bound=-95.0, epochs=10, **summ
         place[leaf] = yaml.safe_load(value)
         seed = config.get("seed", 0)
     config["seed"] = seed
-    (directory / "config.yaml").write_text(yaml.safe_dump(config))
+    (directory / "config.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(config))))
     epoch = np.arange(1, epochs + 1)
     frame = pd.DataFrame({"step": 100 * epoch, "epoch": epoch, "seconds": (1.0 + seed) * epoch})
     frame["validation/iw_bound"] = iw_bound - 0.5 - 300 * (np.exp(-1.0 * epoch) - np.exp(-epochs))
@@ -299,9 +299,9 @@ def test_every_run_is_shown_with_its_state_and_why(tmp_path):
     assert state_of(comparison, "4")[0] == "killed"
     assert state_of(comparison, "8")[0] == "killed"
     for path, words in (
-        ("5", "summary.json: cannot be read"),
-        ("6", "config.yaml: cannot be read"),
-        ("7", "metrics.csv: cannot be read"),
+        ("5", "summary.json: is damaged"),
+        ("6", "config.yaml: is damaged"),
+        ("7", "metrics.csv: is damaged"),
         ("9", "no final numbers"),
     ):
         state, sentence = state_of(comparison, path)

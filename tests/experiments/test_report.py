@@ -281,8 +281,8 @@ def test_a_mixture_of_evaluated_and_other_seeds_is_of_what_all_have():
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("{", "cannot be read: "),
-        ("[]", "must hold a JSON object."),
+        ("{", "is damaged: "),
+        ("[]", "is damaged: it must hold a JSON object."),
         (json.dumps(dict.fromkeys(KEYS[1:])), "lacks experiment; collect the run again."),
     ],
 )

@@ -51,7 +51,7 @@ def test_a_write_that_breaks_off_leaves_the_file_as_it_was(tmp_path, monkeypatch
 
 def test_a_summary_is_read_or_refused_in_a_sentence(tmp_path):
     assert directory.read_summary(tmp_path) == {}
-    for text, message in (("{", "cannot be read"), ("[]", "is not the summary of a run")):
+    for text, message in (("{", "is damaged"), ("[]", "must hold a JSON object")):
         (tmp_path / "summary.json").write_text(text)
         with pytest.raises(ConfigError, match=message):
             directory.read_summary(tmp_path)

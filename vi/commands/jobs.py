@@ -16,7 +16,7 @@ from vi.commands import workers
 from vi.commands.directories import Directories
 from vi.commands.quiet import import_tensorflow
 from vi.errors import ConfigError, RunError
-from vi.files import short
+from vi.files import short, write
 from vi.loggers.tables import next_commands
 from vi.loggers.terminal import Terminal
 from vi.runs.directory import Summary, mark_failed, newest_jobs, read_summary
@@ -109,7 +109,7 @@ def _with_traceback_in_file(error: Exception, directory: Path) -> RunError:
     """An unforeseen error as a sentence that names the file with its traceback."""
     file = directory / "traceback.txt"
     with contextlib.suppress(OSError):
-        file.write_text("".join(traceback.format_exception(error)))
+        write(file, "".join(traceback.format_exception(error)))
     failure = RunError(f"{type(error).__name__}: {first_line(error)} (the traceback is in {file})")
     failure.__cause__ = error
     return failure

@@ -8,7 +8,7 @@ from vi import pictures
 from vi.compare.comparison import Comparison
 from vi.compare.page import page
 from vi.compare.tables import markdown
-from vi.files import write
+from vi.files import replacing, write
 
 
 def write_comparison(comparison: Comparison, output: str | Path) -> list[Path]:
@@ -22,11 +22,7 @@ def write_comparison(comparison: Comparison, output: str | Path) -> list[Path]:
     csv_file, markdown_file, picture, html_file = files
     write(csv_file, comparison.settings.assign(note=" ".join(comparison.notes)).to_csv())
     write(markdown_file, markdown(comparison))
-    partial = folder / ".comparison.png.partial"
-    try:
+    with replacing(picture) as partial:
         pictures.comparison(partial, comparison.curves, comparison.main_metrics, comparison.notes)
-        partial.replace(picture)
-    finally:
-        partial.unlink(missing_ok=True)
     write(html_file, page(comparison))
     return files

@@ -16,7 +16,9 @@ import pandas as pd
 import yaml
 
 from vi.errors import ConfigError
+from vi.files import MEGABYTE, damage, read_text, require_real
 from vi.runs.directory import in_use, read_summary
+from vi.settings.trust import refuse_tricks
 
 STATES = ("finished", "running", "interrupted", "killed", "failed", "damaged")
 NOT_RUNS = ("wandb", "checkpoints", "nonfinite")  # folders of a run that may hold a config.yaml of their own
@@ -95,6 +97,11 @@ def root_of(directories: Sequence[Path]) -> Path:
 def read(directory: Path, path: str) -> RecordedRun:
     """Reads the files of a run. The run is damaged if a file cannot be read."""
     run = RecordedRun(directory, path)
+    try:
+        require_real(directory)
+    except ConfigError as error:
+        run.sentence = str(error).replace(f"{directory}{os.sep}", "")
+        return run
     readers = {"config": _read_config, "metrics": _read_metrics, "summary": read_summary}
     errors = []
     for name, reader in readers.items():
@@ -112,8 +119,11 @@ def read(directory: Path, path: str) -> RecordedRun:
 
 
 def number(value: Any) -> float:
-    """The value as a number; NaN if it is not one."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    """The value as a number; NaN if it is not one, or too large for one."""
+    try:
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:
+        return math.nan
 
 
 def _below(directory: Path) -> Iterator[Path]:
@@ -156,11 +166,13 @@ def _state(run: RecordedRun) -> tuple[str, str]:
 def _read_config(directory: Path) -> dict[str, Any]:
     file = directory / "config.yaml"
     try:
-        config = yaml.safe_load(file.read_text())
+        text = read_text(file, MEGABYTE)
+        refuse_tricks(text)
+        config = yaml.safe_load(text)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"{file}: cannot be read: {' '.join(str(error).split())}.") from None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file}: is damaged: {damage(error)}.") from None
     if not isinstance(config, dict) or not all(isinstance(config.get(key), dict) for key in SECTIONS):
         raise ConfigError(f"{file}: is not the config of a run.")
     return config
@@ -170,13 +182,13 @@ def _read_metrics(directory: Path) -> pd.DataFrame:
     """The complete lines of metrics.csv. A line without an end is still being written, and is ignored."""
     file = directory / "metrics.csv"
     try:
-        lines = file.read_text().splitlines(keepends=True)
+        lines = read_text(file, 256 * MEGABYTE).splitlines(keepends=True)
         whole = "".join(line for line in lines if line.endswith("\n"))
         frame = pd.read_csv(io.StringIO(whole)).astype(float)
         if not {"step", "epoch", "seconds"} <= set(frame):
             raise ValueError("it has no columns step, epoch and seconds")
     except (FileNotFoundError, pd.errors.EmptyDataError):
         return NO_METRICS
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: cannot be read: {' '.join(str(error).split())}.") from None
+    except (OSError, ValueError, OverflowError, MemoryError) as error:
+        raise ConfigError(f"{file}: is damaged: {damage(error)}.") from None
     return frame.replace([np.inf, -np.inf], np.nan).drop_duplicates("step", keep="last")

@@ -240,7 +240,7 @@ class Dataset:
             return None
         try:
             array = np.asarray(self._arrays[name])
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except (ValueError, OSError, EOFError, OverflowError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
             raise ConfigError(f"{self.source}: array {name} cannot be read: {error}.") from None
         if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
             raise ConfigError(

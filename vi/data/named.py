@@ -134,8 +134,9 @@ def arrays(path: kinds.Path, **options: Any) -> Dataset:
         raise SettingError("path", file, f"{found}; an .npz or .npy of your arrays is needed.")
     if file.suffix == ".npy":
         try:
+            np.load(file, mmap_mode="r", allow_pickle=False)  # fails if the header claims more than the file holds
             x = np.load(file, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
+        except (ValueError, OSError, EOFError, OverflowError, MemoryError) as error:
             why = str(error).splitlines()[0].split(". ")[0].rstrip(".")
             raise SettingError("path", file, f"cannot be read as an .npy file of numbers ({why}).") from None
         return Dataset({"x_train": x}, str(file), **options)

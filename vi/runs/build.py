@@ -115,6 +115,8 @@ def instantiate(key: str, settings: Mapping[str, Any], kind: type, **arguments: 
             raise ConfigError(f"{key}.{cause.setting}={show(cause.value)}: {cause.allowed}") from None
         if isinstance(cause, ConfigError):
             raise cause from None
+        if isinstance(cause, MemoryError | OverflowError) or type(cause).__name__ == "ResourceExhaustedError":
+            raise ConfigError(f"{key}._target_={target}: does not fit into memory.") from None
         raise ConfigError(f"{key}._target_={target}: {type(cause).__name__}: {sentence(cause)}") from error
     if not isinstance(component, kind):
         found = type(component).__name__

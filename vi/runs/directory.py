@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vi.errors import ConfigError
-from vi.files import write
+from vi.files import read_json, write
 
 Summary = dict[str, Any]
 
@@ -71,16 +71,10 @@ def read_summary(directory: Path) -> Summary:
     Raises:
         ConfigError: the file is damaged.
     """
-    file = Path(directory) / "summary.json"
     try:
-        summary = json.loads(file.read_text())
+        return read_json(Path(directory) / "summary.json")
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: cannot be read: {' '.join(str(error).split())}.") from None
-    if not isinstance(summary, dict):
-        raise ConfigError(f"{file}: is not the summary of a run.")
-    return summary
 
 
 def write_summary(summary: Summary, directory: Path) -> None:

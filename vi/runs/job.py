@@ -12,6 +12,7 @@ from vi.data.scales import remarks
 from vi.errors import ConfigError, reason
 from vi.evaluation.scores import evaluate_model, flat
 from vi.evaluation.splits import open_split
+from vi.files import require_real, write
 from vi.loggers.base import Logger, Loggers
 from vi.loggers.metrics_file import MetricsFile
 from vi.loggers.tables import closing_table, evaluation_table
@@ -75,6 +76,7 @@ class Job:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"{directory}: no run can be written there ({reason(error)}).") from None
+        require_real(directory)
         with lock(directory), Interruption() as interruption:
             checkpoints, progress, summary = self._open(directory)
             metrics, terminal = MetricsFile(directory / "metrics.csv"), TerminalLogger(Terminal())
@@ -113,7 +115,7 @@ class Job:
 
     def _restore(self, checkpoints: Checkpoints) -> Progress:
         """Restores the last checkpoint; returns its progress."""
-        progress, epochs = Progress(**checkpoints.restore("last")), self.config["trainer"]["epochs"]
+        progress, epochs = Progress.of(checkpoints.restore("last")), self.config["trainer"]["epochs"]
         if steps_of(epochs, self.trainer) < progress.step:
             raise ConfigError(f"trainer.epochs={epochs}: the run has done {progress.epoch:g} already.")
         checkpoints.forget_after(progress.step)
@@ -124,7 +126,7 @@ class Job:
         """Writes the files that do not need the training: config.yaml, summary.json and model.txt."""
         save(self.config, directory / "config.yaml")
         write_summary(summary, directory)
-        (directory / "model.txt").write_text(describe(self.parts.model, self.trainer))
+        write(directory / "model.txt", describe(self.parts.model, self.trainer))
 
     def _draw(self, directory: Path, loggers: Logger, poll: Callable[[], None]) -> None:
         """Draws the trained model on the validation data."""

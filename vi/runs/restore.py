@@ -42,9 +42,23 @@ def load(
 
     config = saved.read(Path(run_dir), trust=as_names(trust))
     set_precision(config["trainer"]["precision"])
-    model = builder.build_model(config, tuple(config["model"]["event_shape"]))
+    if not config["model"].get("event_shape"):
+        raise ConfigError(f"{run_dir}: its config.yaml holds no model.event_shape, so the model cannot be made.")
+    with fits_in_memory(run_dir):
+        model = builder.build_model(config, tuple(config["model"]["event_shape"]))
     Checkpoints(Path(run_dir) / "checkpoints", {"model": model.variables}).restore(checkpoint)
     return model
+
+
+@contextlib.contextmanager
+def fits_in_memory(run_dir: str | Path) -> Iterator[None]:
+    """Raises ConfigError if the model of a run needs more memory than there is."""
+    import tensorflow as tf
+
+    try:
+        yield
+    except (MemoryError, OverflowError, tf.errors.ResourceExhaustedError):
+        raise ConfigError(f"{run_dir}: the model of its config.yaml does not fit into memory.") from None
 
 
 def as_names(trust: str | Sequence[str]) -> list[str]:
@@ -130,10 +144,12 @@ def restored(config: Config, summary: Summary, directory: Path, checkpoint: Chec
     """
     from vi.training.checkpoints import Checkpoints
     from vi.training.devices import set_up_devices
+    from vi.training.fit import Progress
 
     set_up_devices()
     set_precision(config["trainer"]["precision"])
-    parts = builder.build(config)
+    with fits_in_memory(directory):
+        parts = builder.build(config)
     if summary.get("data_hash", parts.data.hash) != parts.data.hash:
         raise ConfigError(f"run={directory}: the data differ from the training data of the run; see data.path.")
     if checkpoint == "initial":
@@ -141,7 +157,7 @@ def restored(config: Config, summary: Summary, directory: Path, checkpoint: Chec
             initialize(parts.model, Path(str(config["init_from"])))
         return parts, 0
     state = Checkpoints(directory / "checkpoints", {"model": parts.model.variables}).restore(checkpoint)
-    return parts, state["step"]
+    return parts, Progress.of(state).step
 
 
 def initialize(model: LatentVariableModel, run_dir: Path) -> None:

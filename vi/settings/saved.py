@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import copy
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vi.errors import ConfigError
-from vi.files import write
+from vi.files import MEGABYTE, read_text, require_real, write
 from vi.settings import sections, validate
 from vi.settings.constructors import REQUIRED, Code, Constructor
 from vi.settings.constructors import read as constructor_of
 from vi.settings.keys import COMMANDS, COMPONENTS, GROUPS, MISSING
 from vi.settings.sentences import sentence
 from vi.settings.signature import is_signed, signed
-from vi.settings.trust import require_plain, require_trusted
+from vi.settings.trust import refuse_tricks, require_plain, require_trusted
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -66,14 +67,17 @@ def read(run_dir: Path, key: str | None = None, trust: Sequence[str] | None = ()
     from yaml import YAMLError
 
     file, what = run_dir / "config.yaml", f"{key}={run_dir}" if key else str(run_dir)
-    if not file.is_file():
+    if not os.path.lexists(file):
         raise ConfigError(f"{what}: holds no config.yaml, so it is not the directory of a run.")
+    require_real(run_dir)
     try:
-        text = file.read_text(encoding="utf-8")
+        text = read_text(file, MEGABYTE)
         stream = io.StringIO(text)
         stream.name = str(file.absolute())  # for error messages
+        refuse_tricks(stream)
+        stream.seek(0)
         config: Any = OmegaConf.to_container(OmegaConf.load(stream))
-    except (YAMLError, OSError, UnicodeDecodeError) as error:
+    except (YAMLError, OSError, ValueError, RecursionError, OverflowError) as error:
         raise ConfigError(f"{what}: its config.yaml is damaged: {sentence(error).rstrip('.')}.") from None
     if not isinstance(config, dict) or not {"model", "trainer", *COMPONENTS} <= set(config):
         raise ConfigError(f"{what}: its config.yaml is not the config of a run.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from vi.errors import ConfigError
 from vi.settings.conf import conf_directory
@@ -18,6 +18,8 @@ from vi.settings.modules import Unreadable, load, locate
 
 OF_HYDRA = ("_args_", "_partial_", "_recursive_", "_convert_")
 """Keys that change what Hydra does with a target."""
+DEEPEST = 30
+"""The deepest nesting of a saved config."""
 PARTIAL = "prior.log_density"
 """The only key whose target is not called, but given on as a function."""
 
@@ -30,6 +32,22 @@ def known_targets() -> frozenset[str]:
     for module in ("keras.optimizers", "keras.optimizers.schedules"):
         found |= {f"{module}.{name}" for name in load(module).names if name[0].isupper()}
     return frozenset(found)
+
+
+def refuse_tricks(text: str | TextIO) -> None:
+    """Raises YAMLError if a text in YAML is nested too deeply or has aliases.
+
+    Aliases let a small file stand for a huge config.
+    """
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise yaml.YAMLError(f"it has the alias *{event.anchor}, and a saved config has none")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise yaml.YAMLError(f"it is nested more than {DEEPEST} levels deep")
 
 
 def require_plain(config: Mapping[str, Any]) -> None:

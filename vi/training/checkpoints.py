@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,11 +14,14 @@ import keras
 import tensorflow as tf
 
 from vi.errors import ConfigError, RunError, reason
+from vi.files import MEGABYTE, read_json
 
 log = logging.getLogger(__name__)
 
 
 KEPT = 2
+NAME, PARTIAL = re.compile(r"step_\d{9,12}"), re.compile(r"\.step_\d{9,12}\.(replaced\.)?partial")
+"""The names of the folders of checkpoints, and of unfinished ones. No other folder is read or removed."""
 
 
 Which = Literal["best", "last"]
@@ -49,8 +53,9 @@ class Checkpoints:
         """
         target = self._folder(step)
         partial, replaced = (target.with_name(f".{target.name}.{what}partial") for what in ("", "replaced."))
-        for rest in self.directory.glob(".*.partial"):  # of a killed process
-            shutil.rmtree(rest)
+        for rest in self.directory.glob(".step_*.partial"):  # of a killed process
+            if PARTIAL.fullmatch(rest.name) and not rest.is_symlink():
+                shutil.rmtree(rest)
         last = next(self._newest_first(), None)
         try:
             partial.mkdir(parents=True)
@@ -82,17 +87,16 @@ class Checkpoints:
         """
         if which not in ("best", "last"):
             raise ConfigError(f"checkpoint={which}: must be best or last.")
-        folders = [
-            folder if which == "last" else self._folder(best)
-            for folder in self._newest_first()
-            if (best := _state(folder, "best_step")) is not None or which == "last"
-        ]
+        folders = list(self._newest_first())
+        if which == "best":
+            steps = [_state(folder, "best_step") for folder in folders]
+            folders = [self._folder(step) for step in steps if step is not None]
         folders = list(dict.fromkeys(folders))
         for folder in folders:
             try:
-                state = json.loads((folder / "state.json").read_text())
+                state = _read_state(folder)
                 read(folder, self.variables)
-            except (OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
+            except (OSError, ValueError, LookupError, RuntimeError, MemoryError, tf.errors.OpError) as error:
                 then = "" if folder == folders[-1] else "; the one before it is read"
                 log.warning("The checkpoint %s is damaged (%s)%s.", folder, reason(error), then)
             else:
@@ -113,7 +117,8 @@ class Checkpoints:
         return self.directory / f"step_{step:09d}"
 
     def _newest_first(self) -> Iterator[Path]:
-        return iter(sorted(self.directory.glob("step_*"), reverse=True))
+        folders = (folder for folder in self.directory.glob("step_*") if NAME.fullmatch(folder.name))
+        return iter(sorted((folder for folder in folders if not folder.is_symlink()), reverse=True))
 
 
 def write(folder: Path, variables: Variables) -> None:
@@ -161,8 +166,24 @@ def _step(folder: Path) -> int:
     return int(folder.name.removeprefix("step_"))
 
 
-def _state(folder: Path, key: str) -> Any:
+def _read_state(folder: Path) -> dict[str, Any]:
+    """The state of a checkpoint.
+
+    Raises:
+        OSError, ValueError: the file is missing or damaged.
+    """
     try:
-        return json.loads((folder / "state.json").read_text())[key]
-    except (OSError, ValueError, KeyError):
+        state = read_json(folder / "state.json", MEGABYTE)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    if type(state.get("step", 0)) is not int:
+        raise ValueError(f"step={state['step']!r:.50} is no number of a step")
+    return state
+
+
+def _state(folder: Path, key: str) -> int | None:
+    try:
+        value = _read_state(folder).get(key)
+    except (OSError, ValueError):
         return None
+    return value if type(value) is int and 0 <= value < 10**12 else None

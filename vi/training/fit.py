@@ -6,10 +6,12 @@ import dataclasses
 import logging
 import math
 import time
+import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from vi.errors import Interrupted, RunError
+from vi.errors import ConfigError, Interrupted, RunError
+from vi.kinds import kind_of
 from vi.training.checkpoints import Checkpoints
 from vi.training.trainer import Trainer
 
@@ -75,6 +77,23 @@ class Progress:
     interval: float | None = None
     evaluated: int = 0
     row: dict[str, float | None] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> Progress:
+        """The progress that a checkpoint's state holds.
+
+        Raises:
+            ConfigError: a value is missing, or has another type.
+        """
+        hints = typing.get_type_hints(cls)
+        for field in dataclasses.fields(cls):
+            value, kind = state.get(field.name, field.default), kind_of(hints[field.name])
+            if not (field.name == "row" or kind.test(value) or value != value):  # the bound may be NaN
+                raise ConfigError(f"state.json: {field.name}={value!r:.100}: must be {kind.allowed}.")
+        known = {field.name: state[field.name] for field in dataclasses.fields(cls) if field.name in state}
+        if not isinstance(row := known.get("row", {}), dict):
+            raise ConfigError(f"state.json: row={row!r:.100}: must hold the metrics of a row.")
+        return cls(**known)
 
     @property
     def examples_per_second(self) -> float | None:

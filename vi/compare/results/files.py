@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from vi.compare.settings import key_of
 from vi.errors import ConfigError
+from vi.files import read_json
 
 FROM_SUMMARY = (
     *("estimator", "samples", "pseudo", "data_hash", "epoch", "step", "seconds", "examples_per_second"),
@@ -41,21 +41,6 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
         if missing := [name for name in KEYS if name not in results[-1]]:
             raise ConfigError(f"{file}: lacks {', '.join(missing)}; collect the run again.")
     return results
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """The object that a JSON file holds.
-
-    Raises:
-        ConfigError: the file cannot be read, or holds no JSON object.
-    """
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: cannot be read: {' '.join(str(error).split())}.") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{file}: must hold a JSON object.")
-    return content
 
 
 def name_of(result: Result) -> str:
