@@ -162,7 +162,7 @@ def test_grey_levels_outside_0_to_1_are_refused_as_probabilities():
 def test_arrays_of_ones_own_of_any_shape_and_numeric_type(tmp_path):
     for x in (np.ones((9, 3), bool), np.ones((9, 4, 5), np.float16), np.ones((9, 2, 3, 4, 1), np.int64)):
         dataset = data.arrays(archive(tmp_path, x_train=x, y_train=np.arange(9)), validation=2)
-        assert dataset.event_shape == x.shape[1:]
+        assert dataset.event_shape == (x.shape[1:] if x.ndim != 3 else (4, 5, 1))  # images get a channel
         seen = dataset.batch(dataset.train, tf.range(2), random.seed(0, "train")).x
         assert (seen.dtype, seen.shape[0]) == (tf.float32, 2)
         np.save(tmp_path / "own.npy", x)
@@ -257,3 +257,22 @@ def test_the_image_sets(name, options, sizes):
     dataset.require_unit_interval("")
     assert dataset.binary == (name == "binarized_mnist")
     assert (dataset.train.y is None) == (name == "binarized_mnist")
+
+
+def test_x_and_y_stand_for_the_training_data_and_images_get_a_channel(caplog, tmp_path):
+    caplog.set_level("INFO")
+    dataset = data.arrays(archive(tmp_path, x=np.ones((9, 4, 5)), y=np.arange(9), x_test=np.ones((2, 4, 5))))
+    assert dataset.event_shape == (4, 5, 1) == dataset.test.x.shape[1:]
+    assert sorted([*dataset.train.y, *dataset.validation.y]) == list(range(9))
+    assert "x_train of shape (9, 4, 5) gets a channel: (9, 4, 5, 1)" in caplog.text
+    assert "not read" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "y", [np.array(["a", "b"] * 10), np.array(["a", None] * 10, dtype=object), np.r_[np.arange(19.0), np.nan]]
+)
+def test_labels_that_are_text_or_missing_are_left_out_and_said_once(caplog, tmp_path, y):
+    for arrays in ({"x_train": X, "y_train": y}, np.load(archive(tmp_path, x_train=X, y_train=y))):
+        caplog.clear()
+        assert Dataset(arrays, "file").train.y is None
+        assert caplog.text.count("so pictures and probes are without labels") == 1

@@ -35,6 +35,9 @@ WEIGHTS = ("weight", "kl_weight")
 ARRAYS = (*(f"{kind}_{part}" for kind in "xy" for part in PARTS), *(f"{name}_train" for name in WEIGHTS))
 
 
+DAMAGES = (OSError, EOFError, OverflowError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""The errors of NumPy on reading a damaged array."""
+
 Binarization = Literal["none", "dynamic", "static"]
 Validation = Fraction | Annotated[int, Positive] | Literal["given", "test"] | None
 
@@ -91,9 +94,17 @@ class Dataset:
         standardize: whether the model sees (x − mean) / sd of the training data, for each column of a table, and with
             one mean and one sd for other data. What goes in and comes out of the model keeps the user's units.
 
+    Attributes:
+        columns: the names of the columns of a table; None if they have no names.
+
+    Arrays `x` and `y` are taken as `x_train` and `y_train`, and images `[N, H, W]` get a channel axis. Labels that are
+    text or partly missing are left out.
+
     Raises:
         ConfigError: an array is missing, or has the wrong dtype, shape or values.
     """
+
+    columns: Sequence[str] | None = None
 
     def __init__(
         self,
@@ -111,7 +122,7 @@ class Dataset:
         self.source, self.binarization, self.seed = source, binarization, seed
         self._arrays, self._scale = arrays, float(scale)
         self.scale = 1.0 if binarization == "static" else self._scale
-        unread = [name for name in arrays if name not in ARRAYS]
+        unread = sorted(set(arrays) - {self._key(name) for name in ARRAYS}, key=list(arrays).index)
         if unread:
             log.warning("%s: %s are not read; the names are %s.", source, ", ".join(unread), ", ".join(ARRAYS))
         if validation is None:
@@ -212,6 +223,9 @@ class Dataset:
             why = ", which validation=given needs" if part == "validation" else ""
             held = ", ".join(self._arrays) or "nothing that is read"
             raise ConfigError(f"{self.source}: holds no array x_{part}{why}; it holds {held}.")
+        if x.ndim == 3:
+            log.info("%s: x_%s of shape %s gets a channel: %s.", self.source, part, x.shape, (*x.shape, 1))
+            x = x[..., None]
         if x.ndim < 2 or len(x) == 0:
             raise ConfigError(f"{self.source}: x_{part} has shape {x.shape}, but must be [N, *event] with N above 0.")
         if like is not None and x.shape[1:] != like.x.shape[1:]:
@@ -220,7 +234,7 @@ class Dataset:
             )
         if like is not None and (sentence := another_scale(f"x_{part}", x, like.x)):
             log.warning("%s: %s", self.source, sentence)
-        y = self._read(f"y_{part}", length=len(x))
+        y = self._read_labels(f"y_{part}", len(x))
         weights = [self._read_weight(f"{name}_{part}", len(x)) for name in WEIGHTS] if part == "train" else []
         if self.binarization != "none":
             self._require_unit_interval(f"x_{part}", x, "as binarization needs probabilities")
@@ -229,18 +243,40 @@ class Dataset:
             x = random.bernoulli(tf.constant(x / self._scale, tf.float32), seed, "uint8").numpy()
         return Split(x, y, *weights)
 
+    def _read_labels(self, name: str, length: int) -> np.ndarray | None:
+        """The labels; None, with a warning, if some are text or missing."""
+        if self._key(name) not in self._arrays:
+            return None
+        try:
+            y = np.asarray(self._arrays[self._key(name)])
+            held = "text" if y.dtype.kind in "OSUT" else "missing values" if (y != y).any() else None
+        except ValueError:  # NumPy reads no array of Python's objects
+            held = "text or other objects"
+        except DAMAGES:
+            held = None  # `_read` raises it again
+        if held is None:
+            return self._read(name, length)
+        log.warning("%s: %s holds %s, so pictures and probes are without labels.", self.source, name, held)
+        return None
+
     def _read_weight(self, name: str, length: int) -> np.ndarray | None:
         weight = self._read(name, length)
         if weight is not None and weight.min() < 0:
             self._refuse(name, weight < 0, weight, "is negative")
         return weight
 
+    def _key(self, name: str) -> str:
+        """The name under which an array is held: `x` and `y` stand for `x_train` and `y_train`."""
+        short = name.removesuffix("_train")
+        return short if short in "xy" and name not in self._arrays else name
+
     def _read(self, name: str, length: int | None = None) -> np.ndarray | None:
-        if name not in self._arrays:
+        key = self._key(name)
+        if key not in self._arrays:
             return None
         try:
-            array = np.asarray(self._arrays[name])
-        except (ValueError, OSError, EOFError, OverflowError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+            array = np.asarray(self._arrays[key])
+        except (ValueError, *DAMAGES) as error:
             raise ConfigError(f"{self.source}: array {name} cannot be read: {error}.") from None
         if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
             raise ConfigError(

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from vi import kinds, random
+from vi.data import tables
 from vi.data.dataset import Binarization, Dataset, Validation
 from vi.errors import ConfigError, SettingError
 from vi.files import short
@@ -121,17 +122,25 @@ def omniglot(
     return Dataset(_Images(_open_npz(file), names), str(file), validation, scale, **options)
 
 
-def arrays(path: kinds.Path, **options: Any) -> Dataset:
-    """Your own arrays: an `.npz` with the arrays of a `Dataset`, or an `.npy`, which is its `x_train`.
+def arrays(path: kinds.Path, label: str | None = None, **options: Any) -> Dataset:
+    """Your own data: an `.npz` with the arrays of a `Dataset`, an `.npy`, which is its `x_train`, or a table.
 
     Args:
-        path: the file.
+        path: the file. A table is a `.csv` or `.parquet` file with the names of its columns.
+        label: the column of a table that holds the labels.
         options: `validation`, `scale`, `binarization`, `seed` and `standardize` of `Dataset`.
     """
     file = short(Path(path).expanduser())
     if not file.is_file():
         found = "is a directory" if file.is_dir() else f"there is no such file{_from_here(file)}"
-        raise SettingError("path", file, f"{found}; an .npz or .npy of your arrays is needed.")
+        raise SettingError("path", file, f"{found}; an .npz, .npy, .csv or .parquet file of your data is needed.")
+    if file.suffix.lower() in tables.SUFFIXES:
+        held, columns = tables.read_table(file, label)
+        dataset = Dataset(held, str(file), **options)
+        dataset.columns = columns
+        return dataset
+    if label is not None:
+        raise SettingError("label", label, f"needs a table, .csv or .parquet; labels of {file} are its array y_train.")
     if file.suffix == ".npy":
         try:
             np.load(file, mmap_mode="r", allow_pickle=False)  # fails if the header claims more than the file holds
@@ -197,5 +206,6 @@ def _from_here(path: Path) -> str:
 
 def _open_npz(file: Path) -> Mapping[str, np.ndarray]:
     if not zipfile.is_zipfile(file):
-        raise SettingError("path", file, "cannot be read as an .npz file; it has another format, or is damaged.")
+        found = "cannot be read as an .npz file; it has another format, or is damaged"
+        raise SettingError("path", file, f"{found}; .npz, .npy, .csv and .parquet files are read.")
     return np.load(file, allow_pickle=False)

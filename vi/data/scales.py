@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -16,20 +16,25 @@ SHIFTED, STRETCHED = 10, 20
 """The shift of a mean in standard deviations, and the ratio of standard deviations, of another scale."""
 
 
-def remarks(x: np.ndarray, divisor: float = 1.0) -> Iterator[str]:
-    """Sentences on training data `[N, *event]`, which the model sees divided by `divisor`, in a real likelihood."""
+def remarks(x: np.ndarray, divisor: float = 1.0, columns: Sequence[str] | None = None) -> Iterator[str]:
+    """Sentences on training data `[N, *event]`, which the model sees divided by `divisor`, in a real likelihood.
+
+    Columns of a table are called by `columns`, their names, or else by their numbers.
+    """
+    names = range(x[0].size) if columns is None else columns
     x = np.asarray(x[:LOOKED_AT], np.float64) / divisor
     mean, sd = x.mean(axis=0), x.std(axis=0)
     table, varying = x.ndim == 2, sd > 0
     if table and varying.any() and sd.max() > SPREAD * (least := sd[varying].min()):
         low, high = int(np.flatnonzero(sd == least)[0]), int(sd.argmax())
         yield (
-            f"The standard deviations of the columns run from {least:.3g} (column {low}) to {sd.max():.3g} (column "
-            f"{high}), so the wide columns decide the training; data.standardize=true gives all columns one scale."
+            f"The standard deviations of the columns run from {least:.3g} (column {names[low]}) to {sd.max():.3g} "
+            f"(column {names[high]}), so the wide columns decide the training; data.standardize=true gives all columns "
+            "one scale."
         )
     elif max(np.abs(mean).max(), sd.max()) > LARGE:
         where = int(np.maximum(np.abs(mean), sd).argmax())
-        place = f"column {where} has" if table else "there is an element of"
+        place = f"column {names[where]} has" if table else "there is an element of"
         yield (
             f"The values of x_train are large: {place} mean {mean.flat[where]:.3g} and standard deviation "
             f"{sd.flat[where]:.3g}, so the training begins far from the data; data.standardize=true helps."

@@ -59,7 +59,7 @@ class Job:
         self.trainer = make_trainer(self.parts, config)
         data = self.parts.data
         if self.parts.model.likelihood.support == "real" and not data.standardize:
-            for remark in remarks(data.train.x, data.scale):
+            for remark in remarks(data.train.x, data.scale, data.columns):
                 log.warning(remark)
         if config["trainer"]["evaluate"]:
             open_split(self.parts.data, self.parts.model.likelihood, "test", "trainer.evaluate=true")
