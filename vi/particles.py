@@ -80,14 +80,14 @@ class Noise(NamedTuple):
     Gaussians.
 
     Attributes:
-        posterior: for the particles, `[B, S, ...]`.
+        posterior: for the particles, `[B, S, ...]`; None of dreams, whose z comes from the prior.
         divergence: for the further samples of the KL term, `[B, Draws.divergence, ...]`.
         prior: for samples of p(z), `[B, Draws.prior, ...]`.
         dream: for dreams.
         layers: the seed `[2]` of random layers in the networks, such as dropout; None if the model has none.
     """
 
-    posterior: tf.Tensor
+    posterior: tf.Tensor | None
     divergence: tf.Tensor | None = None
     prior: tf.Tensor | None = None
     dream: DreamNoise | None = None
@@ -112,8 +112,8 @@ class Particles:
         log_prior: log p(z), `[B, S]`; None for an implicit prior.
         log_posterior: log q(z|x), `[B, S]`; None for an implicit q.
         kl_weight: β, a scalar or `[B]`: the weight of the KL term in the loss, never in a bound.
-        dream: D dreams for each datum as particles, all of `[B, D, ...]` except `posterior`, whose batch is
-            `[B·D, 1]`. z and x pass no gradient. None unless requested.
+        dream: D dreams for each datum as particles, of `[B, D, ...]`. The batch of its `posterior` is `[B·D, 1]`, and
+            its `batch` holds B·D data. z and x pass no gradient. None unless requested.
         mass: the probability of each sample, `[B, S]`, with sum 1 over the samples, if latents are enumerated. None if
             each sample has the weight 1/S.
         data: the number of data in a row: 1, or N if the latents are global and a row is the whole data set.
@@ -185,13 +185,23 @@ class Particles:
     def kl(self) -> tf.Tensor:
         """KL(q(z|x) ‖ p(z)) in closed form, `[B]`, in nats.
 
-        With several stochastic layers: the sum of the layers' KLs, each given the samples of the earlier layers.
+        With several stochastic layers: the sum of the layers' KLs.
 
         Raises:
             ConfigError: a layer's KL has no closed form.
         """
-        terms = self.posterior.kl_terms(self.prior, self.z).values()  # [B, 1] or [B, S] each
-        return tf.add_n([term[:, 0] if term.shape[1] == 1 else self.mean(term) for term in terms])
+        return tf.add_n(list(self.kl_terms().values()))
+
+    def kl_terms(self) -> dict[str, tf.Tensor]:
+        """The KL of each stochastic layer in closed form, by name, `[B]`, in nats.
+
+        A layer's KL is given the samples of the earlier layers, and its mean over them is taken.
+
+        Raises:
+            ConfigError: a layer's KL has no closed form.
+        """
+        terms = self.posterior.kl_terms(self.prior, self.z)  # [B, 1] or [B, S] each
+        return {name: each[:, 0] if each.shape[1] == 1 else self.mean(each) for name, each in terms.items()}
 
     @property
     def beta(self) -> tf.Tensor:

@@ -1,5 +1,7 @@
 """Two stochastic layers on the contract: one tensor of latents, a posterior and a prior that are chains."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,6 +12,7 @@ from tests.support.training import trainer_of
 from vi.data import Dataset
 from vi.estimators import IWAE, AnalyticKL, DReG, MonteCarloKL, StickingTheLanding
 from vi.particles import Draws
+from vi.training.step import kl_metrics
 
 
 def data(size):
@@ -32,6 +35,19 @@ def test_the_kl_of_each_layer_is_closed_given_the_layers_above():
     sampled = particles.log_ratio - (terms["z2"] + terms["z1"])  # [B, S], of mean zero
     models.assert_mean(sampled.numpy().T, 0.0)
     np.testing.assert_allclose(particles.kl(), tf.reduce_mean(terms["z2"] + terms["z1"], 1), rtol=1e-4)
+
+
+@pytest.mark.usefixtures("double")
+def test_the_kl_of_each_layer_is_weighted_by_the_masses_in_the_row_of_metrics():
+    particles = models.make_particles(make_chain(0.3), Draws(3), data(4))
+    mass = tf.constant([[0.7, 0.2, 0.1]] * 4, tf.float64)
+    particles = dataclasses.replace(particles, mass=mass)
+    terms = particles.posterior.kl_terms(particles.prior, particles.z)
+    row = {name: value.numpy() for name, value in kl_metrics(particles).items()}
+    np.testing.assert_allclose(row["train/kl/z1"], tf.reduce_sum(mass * terms["z1"], 1), rtol=1e-12)
+    np.testing.assert_allclose(row["train/kl/z2"], terms["z2"][:, 0], rtol=1e-12)
+    np.testing.assert_allclose(row["train/kl"], row["train/kl/z1"] + row["train/kl/z2"], rtol=1e-12)
+    np.testing.assert_allclose(row["train/kl"], particles.kl(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("estimator", [AnalyticKL(4), MonteCarloKL(4), IWAE(4), DReG(4), StickingTheLanding(4)])

@@ -1,5 +1,6 @@
 """The model: one order of axes, everything deterministic in the noise, every variable in one group."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,6 +9,8 @@ from tests.support import models
 from tests.support.extensions import ImplicitPosterior
 from vi import random
 from vi.errors import ConfigError
+from vi.likelihoods import Gaussian
+from vi.models import LatentVariableModel
 from vi.particles import Draws, Noise
 from vi.posteriors import FullCovarianceGaussian
 
@@ -125,3 +128,36 @@ def test_people_may_bring_their_own_noise():
     np.testing.assert_allclose(model.reconstruct(x, eps=0 * eps)[:, 0], model.decode(q.mean()).mean()[:, 0], rtol=1e-4)
     z = tf.random.stateless_normal([7, models.L], [0, 1])
     np.testing.assert_array_equal(model.generate(eps=z), model.decode(z).mean())
+
+
+class Late(Gaussian):
+    """A likelihood that makes a random layer when it is first used."""
+
+    dropout = None
+
+    def distribution(self, output):
+        if self.dropout is None:
+            self.dropout = keras.layers.Dropout(0.5)
+        return super().distribution(self.dropout(output, training=True))
+
+    def log_prob(self, output, x):
+        return self.distribution(output).log_prob(x)
+
+
+def test_a_random_layer_that_is_made_at_the_first_use_is_a_function_of_the_noise():
+    plain = models.linear_gaussian()
+    model = LatentVariableModel(plain.encoder, plain.posterior, plain.decoder, Late((models.D,)), plain.prior)
+    x = tf.constant(models.data())
+
+    def particles(step):
+        noise = model.noise(Draws(), tf.range(models.B), random.seed(0, "train"), step)
+        return model.particles(x, noise._replace(posterior=tf.zeros([models.B, 1, models.L])), 1.0, tf.constant(step))
+
+    np.testing.assert_array_equal(particles(0).log_likelihood, particles(0).log_likelihood)
+    assert (particles(0).log_likelihood.numpy() != particles(1).log_likelihood.numpy()).any()
+    assert particles(0).updates == ()
+
+
+def test_dreams_have_no_noise_of_the_posterior():
+    dream = models.make_particles(models.linear_gaussian(), Draws(dream=3)).dream
+    assert dream.noise.posterior is None

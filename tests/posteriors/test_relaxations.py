@@ -88,6 +88,16 @@ def test_an_evaluation_does_not_depend_on_the_temperature(name, straight_through
 
 
 @every_relaxation
+@every_mode
+def test_outside_training_no_gradient_along_a_path_is_promised(name, straight_through):
+    model = discrete_model(relaxed_kind(name, straight_through=straight_through))
+    particles = models.make_particles(model, Draws(2), binary_data())
+    assert (particles.posterior.reparameterized, particles.posterior.exact_path) == (False, False)
+    with pytest.raises(ConfigError, match="not reparameterized"):
+        MonteCarloKL(2).checked_losses(particles, STEP)
+
+
+@every_relaxation
 def test_relaxed_samples_tend_to_the_hard_ones_of_the_same_noise(name):
     q, eps = in_training(name)
     hard, _ = outside_training(q).sample(eps)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Mapping, Sequence
 
 import keras
@@ -125,6 +124,7 @@ class LatentVariableModel(Model):
         step: tf.Tensor | None = None,
     ) -> Particles:
         """Samples of q(z|x) with their log densities; see `Model`."""
+        assert noise.posterior is not None  # noise of the model itself, not of its dreams
         batch = Batch.of(batch)
         aliases = tuple((v, alias(v.value)) for v in self.shared)
         with Substitution(self._seeded(noise.layers)) as scope:
@@ -172,7 +172,7 @@ class LatentVariableModel(Model):
             return Particles(
                 x=x,
                 batch=dreams,
-                noise=Noise(posterior=noise.prior),
+                noise=Noise(posterior=None),
                 posterior=posterior,
                 prior=prior,
                 z=z,
@@ -288,7 +288,7 @@ class LatentVariableModel(Model):
             prior = self.prior.given(read(self.prior, batch), encode)
         return SubstitutedPrior(prior, aliases) if aliases else prior
 
-    @functools.cached_property
+    @property
     def _seeds(self) -> list[keras.Variable]:
         """The states of the random layers of all networks."""
         return [v for v in self.variables if v.name == SEED]

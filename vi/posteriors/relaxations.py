@@ -63,7 +63,7 @@ class Relaxation(Posterior):
         """q(z|x) given the features of x, `[B, F]`: relaxed at a step of training, discrete outside training."""
         q = super().__call__(features, **context)
         if step is None:
-            return q
+            return Hard(family=self, parameters=q.parameters)
         kind = StraightThrough if self.straight_through else Concrete
         return kind(family=self, parameters=q.parameters, temperature=self.temperature_at(step))
 
@@ -227,6 +227,14 @@ class Concrete(ConditionalPosterior):
                 f"{class_of(prior)} is not; use posterior.straight_through=true."
             )
         return RelaxedPrior(self.family, prior, self.temperature)
+
+
+@dataclasses.dataclass(frozen=True)
+class Hard(ConditionalPosterior):
+    """q(z|x) outside training: hard samples, which have no path to φ."""
+
+    reparameterized = False
+    exact_path = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -61,6 +61,7 @@ def order_of_samples(name: str, bench: Bench) -> Check:
     if not bench.example.exchangeable:
         return Check(name, None, "Not promised: the samples are declared not exchangeable.")
     trial = bench.trial()
+    assert trial.noise.posterior is not None
     order = np.roll(np.arange(trial.noise.posterior.shape[1]), 1)
     noise = trial.noise._replace(posterior=tf.gather(trial.noise.posterior, order, axis=1))
     moved = dataclasses.replace(trial, noise=noise)

@@ -97,7 +97,7 @@ class TrainStep:
     def metrics(self, particles: Particles, losses: GroupLosses, gradients: Gradients) -> dict[str, tf.Tensor]:
         """The metrics of a step, scalars, in nats per datum. The step is finite if and only if all of them are."""
         metrics = {"train/nll": -_mean(particles.mean(particles.log_likelihood), particles)}
-        kl = {} if particles.posterior.relaxed else _kl(particles)
+        kl = {} if particles.posterior.relaxed else kl_metrics(particles)
         metrics |= {name: _mean(values, particles) for name, values in kl.items()}
         if kl:
             metrics["train/elbo"] = -metrics["train/nll"] - metrics["train/kl"]
@@ -223,17 +223,15 @@ def _mean(values: tf.Tensor, particles: Particles) -> tf.Tensor:
     return mean if particles.data == 1 else mean / particles.data
 
 
-def _kl(particles: Particles) -> dict[str, tf.Tensor]:
+def kl_metrics(particles: Particles) -> dict[str, tf.Tensor]:
     """KL(q(z|x) ‖ p(z)), `[B]`, in closed form or else from samples; with several layers also the KL of each.
 
     Empty if the posterior or the prior is implicit.
     """
     try:
-        kl = {"train/kl": particles.kl()}
-        terms = particles.posterior.kl_terms(particles.prior, particles.z)
-        if len(terms) > 1:
-            kl |= {f"train/kl/{name}": tf.reduce_mean(term, axis=1) for name, term in terms.items()}
-        return kl
+        terms = particles.kl_terms()
+        layers = {f"train/kl/{name}": term for name, term in terms.items()} if len(terms) > 1 else {}
+        return {"train/kl": tf.add_n(list(terms.values())), **layers}
     except ConfigError:
         pass
     try:
