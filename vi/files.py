@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import secrets
+import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +23,12 @@ MOST_ENTRIES = 100_000
 def short(path: Path) -> Path:
     """The path as a user would type it: relative to the current directory if the path lies below it."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def as_override(key: str, path: Path) -> str:
+    """`KEY=PATH` as a user must type it: quoted for Hydra and for the shell where that is needed."""
+    plain = re.fullmatch(r"[\w/.:+@%-]+( +[\w/.:+@%-]+)*", str(path))
+    return shlex.quote(f"{key}={path}" if plain else f'{key}="{path}"')
 
 
 def write(file: Path, text: str) -> None:

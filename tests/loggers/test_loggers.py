@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 import rich.console
 
+from vi.files import as_override
 from vi.loggers.diagnosis import diagnosis_table
 from vi.loggers.metrics_file import MetricsFile
 from vi.loggers.tables import next_commands
 from vi.loggers.terminal import TerminalLogger
+from vi.settings.overrides import arguments
 from vi.training.fit import Progress
 
 ROW = {
@@ -59,13 +61,26 @@ def printed(function, *arguments, width=80):
 
 def test_what_to_type_after_a_run_is_of_that_run():
     overrides = ["experiment=mnist_mlp", "seed=7", "hydra.run.dir=a b", "+trainer.beta.decay_steps=9", "x=[1, 2]"]
-    lines = printed(next_commands, Path("runs/3"), {"epoch": 50.0, "overrides": overrides})
+    lines = printed(next_commands, Path("runs/3"), {"epoch": 50.0, "overrides": overrides, "test_data": True})
     commands = [shlex.split(line, comments=True)[1:] for line in lines[1:]]
     assert commands == [
         ["run=runs/3", "samples=500"],
         ["resume=runs/3", "trainer.epochs=100"],
         ["-m", "experiment=mnist_mlp", "+trainer.beta.decay_steps=9", "x=[1, 2]", "seed=1,2,3"],
     ]
+
+
+@pytest.mark.parametrize(
+    ("epoch", "epochs"), [(0.2, 1), (1.0, 2), (5.004, 10), (51.7, 100), (53.4, 110), (517.3, 1000), (1234.5, 2500)]
+)
+def test_what_to_type_without_a_test_set_in_a_folder_with_spaces(epoch, epochs):
+    summary = {"epoch": epoch, "overrides": [], "test_data": False}
+    lines = printed(next_commands, Path("my runs/3, again"), summary, width=200)
+    commands = [shlex.split(line, comments=True)[1:] for line in lines[1:]]
+    assert commands[0] == ['run="my runs/3, again"', "split=validation", "samples=500"]
+    assert commands[1] == ['resume="my runs/3, again"', f"trainer.epochs={epochs}"]
+    assert arguments(commands[0])["run"] == "my runs/3, again"
+    assert next(iter(arguments([as_override("run", Path("a/b-1"))]).values())) == "a/b-1"
 
 
 def test_the_table_of_gradients_fits_into_80_columns():

@@ -294,9 +294,9 @@ PAIRS = {
 # Files of data.
 DATA = {
     "data=arrays data.path=nope.npz": (
-        "data.path=nope.npz: there is no such file in {place}; an .npz or .npy of your arrays is needed."
+        "data.path=nope.npz: there is no such file in {place}; an .npz, .npy, .csv or .parquet file is needed."
     ),
-    "data=arrays data.path=folder": "data.path=folder: is a directory; an .npz or .npy of your arrays is needed.",
+    "data=arrays data.path=folder": "data.path=folder: is a directory; an .npz, .npy, .csv or .parquet file is needed.",
     "data=arrays data.path=cut.npz": (
         "data.path=cut.npz: cannot be read as an .npz file; it has another format, or is damaged."
     ),
@@ -365,7 +365,8 @@ RUNS = {
     ),
     "resume=used": "used: another process is at work in it; wait until it has ended.",
     "resume=run seed=1": (
-        "seed=1: the run in run has seed=0; only trainer.epochs, data.path and logger may change when it is resumed."
+        "seed=1: the run in run has seed=0; only trainer.epochs, data.path and logger may change when it is resumed; "
+        "init_from=run instead of resume begins a new run from its weights."
     ),
     "resume=run estimator=nope": "estimator=nope: the run in run has estimator=analytic_kl; only ",
     "resume=run trainer.epoch=9": "trainer.epoch: there is no such key; did you mean trainer.epochs?",

@@ -16,7 +16,7 @@ from vi.commands import workers
 from vi.commands.directories import Directories
 from vi.commands.quiet import import_tensorflow
 from vi.errors import ConfigError, RunError
-from vi.files import short, write
+from vi.files import as_override, short, write
 from vi.loggers.tables import next_commands
 from vi.loggers.terminal import Terminal
 from vi.runs.directory import Summary, mark_failed, newest_jobs, read_summary
@@ -55,7 +55,7 @@ def train_composed(config: DictConfig, line: str, typed: list[str]) -> float | N
         if workers.in_worker():  # if raised, joblib would kill the other workers while they save
             return None
         if single and (directory / "config.yaml").exists():
-            interrupt.add_note(f"vi-train resume={directory} goes on")
+            interrupt.add_note(f"vi-train {as_override('resume', directory)} goes on")
         raise
     except Exception as error:
         error = error if isinstance(error, ConfigError | RunError) else _with_traceback_in_file(error, directory)

@@ -20,7 +20,7 @@ from vi.commands.jobs import JobFailed, failed_jobs, train_composed
 from vi.commands.start import SeveralErrors, run_command, unknown
 from vi.commands.workers import Supervisor
 from vi.errors import ConfigError, RunError
-from vi.files import short
+from vi.files import as_override, short
 from vi.runs.directory import newest_jobs
 from vi.settings.conf import conf_directory
 from vi.settings.help import help_of
@@ -50,7 +50,9 @@ def _train(given: list[str]) -> None:
             _compose_and_run(line, overrides)
     except KeyboardInterrupt as interrupt:
         if Directories.sweep is not None:
-            interrupt.add_note(f"vi-train -m sweep.resume={short(Directories.sweep)} with the same overrides goes on")
+            interrupt.add_note(
+                f"vi-train -m {as_override('sweep.resume', short(Directories.sweep))} with the same overrides goes on"
+            )
         raise
     except (ConfigError, BrokenPipeError):
         raise

@@ -140,6 +140,11 @@ class Dataset:
         """The shape of one datum."""
         return self.train.x.shape[1:]
 
+    @property
+    def has_test(self) -> bool:
+        """Whether there is a test set."""
+        return "x_test" in self._arrays
+
     @functools.cached_property
     def test(self) -> Split:
         """The test set."""

@@ -133,7 +133,7 @@ def arrays(path: kinds.Path, label: str | None = None, **options: Any) -> Datase
     file = short(Path(path).expanduser())
     if not file.is_file():
         found = "is a directory" if file.is_dir() else f"there is no such file{_from_here(file)}"
-        raise SettingError("path", file, f"{found}; an .npz, .npy, .csv or .parquet file of your data is needed.")
+        raise SettingError("path", file, f"{found}; an .npz, .npy, .csv or .parquet file is needed.")
     if file.suffix.lower() in tables.SUFFIXES:
         held, columns = tables.read_table(file, label)
         dataset = Dataset(held, str(file), **options)
@@ -206,6 +206,5 @@ def _from_here(path: Path) -> str:
 
 def _open_npz(file: Path) -> Mapping[str, np.ndarray]:
     if not zipfile.is_zipfile(file):
-        found = "cannot be read as an .npz file; it has another format, or is damaged"
-        raise SettingError("path", file, f"{found}; .npz, .npy, .csv and .parquet files are read.")
+        raise SettingError("path", file, "cannot be read as an .npz file; it has another format, or is damaged.")
     return np.load(file, allow_pickle=False)

@@ -14,7 +14,7 @@ from typing import Any
 import rich.console
 import rich.table
 
-from vi.files import short
+from vi.files import as_override, short
 from vi.loggers.terminal import count, print_line
 
 PROBES = {"knn_accuracy": "10 nearest neighbours", "logistic_accuracy": "logistic regression"}
@@ -80,12 +80,22 @@ def evaluation_table(console: rich.console.Console, evaluation: Mapping[str, Any
 
 def next_commands(console: rich.console.Console, directory: Path, summary: Mapping[str, Any]) -> None:
     """Prints three commands worth typing after a run: an evaluation, a longer training, other seeds."""
-    vi_train, run, longer = _program("vi-train"), short(directory), math.ceil(2 * summary["epoch"])
+    vi_train, run = _program("vi-train"), short(directory)
+    where, split = ("test", "") if summary["test_data"] else ("validation", " split=validation")
     same = [each for each in summary["overrides"] if not re.match(r"[+~]*(seed|resume|hydra)\b", each)]
     print_line(console, "Next:")
-    print_line(console, f"  {_program('vi-evaluate')} run={run} samples=500  # on the test set")
-    print_line(console, f"  {vi_train} resume={run} trainer.epochs={longer}  # for twice as long")
+    print_line(
+        console, f"  {_program('vi-evaluate')} {as_override('run', run)}{split} samples=500  # on the {where} set"
+    )
+    longer = f"{as_override('resume', run)} trainer.epochs={_twice(summary['epoch'])}"
+    print_line(console, f"  {vi_train} {longer}  # for twice as long")
     print_line(console, f"  {vi_train} -m {shlex.join([*same, 'seed=1,2,3'])}  # other seeds, for vi-compare")
+
+
+def _twice(epoch: float) -> int:
+    """About twice as many epochs, of two digits and then zeros."""
+    unit = 10 ** max(0, math.floor(math.log10(2 * epoch)) - 1)
+    return max(math.floor(epoch) + 1, unit * round(2 * epoch / unit))
 
 
 def _program(name: str) -> str:

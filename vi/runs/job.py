@@ -12,7 +12,7 @@ from vi.data.scales import remarks
 from vi.errors import ConfigError, reason
 from vi.evaluation.scores import evaluate_model, flat
 from vi.evaluation.splits import open_split
-from vi.files import require_real, write
+from vi.files import as_override, require_real, write
 from vi.loggers.base import Logger, Loggers
 from vi.loggers.metrics_file import MetricsFile
 from vi.loggers.tables import closing_table, evaluation_table
@@ -108,7 +108,9 @@ class Job:
         """The checkpoints of the directory, the progress of the training, and the summary at the beginning."""
         checkpoints = Checkpoints(directory / "checkpoints", self.trainer.state)
         if not self.resume and ((directory / "config.yaml").exists() or checkpoints):
-            raise ConfigError(f"{directory}: already holds a run; choose another directory, or resume={directory}.")
+            raise ConfigError(
+                f"{directory}: already holds a run; choose another directory, or {as_override('resume', directory)}."
+            )
         earlier = read_earlier(directory, self.parts.data.hash) if self.resume else {}
         progress = self._restore(checkpoints) if self.resume and checkpoints else Progress()
         return checkpoints, progress, about(self.parts, self.config, self.trainer, self.command, earlier, progress)

@@ -98,6 +98,7 @@ def about(
         "parameters": count_parameters(trainer),
         "jit": trainer.jit,
         "device": gpus[0].name if gpus else f"CPU ({platform.machine()}, {os.cpu_count()} cores)",
+        "test_data": parts.data.has_test,
         "data_hash": parts.data.hash,
         "command": earlier.get("command", command.line),
         "overrides": earlier.get("overrides", command.overrides),

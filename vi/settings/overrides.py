@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vi.errors import ConfigError
+from vi.files import as_override
 from vi.settings import validate
 from vi.settings.conf import conf_directory
 from vi.settings.keys import CHOSEN, COMMANDS, COMPONENTS, FILLED_IN, MAY_CHANGE, is_of, leaves, show
@@ -147,7 +148,8 @@ def _require_same(run_dir: Path, key: str, asked: Any, kept: Any) -> None:
         *others, last = MAY_CHANGE
         raise ConfigError(
             f"{key}={show(asked)}: the run in {run_dir} has {key}={show(kept)}; only "
-            f"{', '.join(others)} and {last} may change when it is resumed."
+            f"{', '.join(others)} and {last} may change when it is resumed; "
+            f"{as_override('init_from', run_dir)} instead of resume begins a new run from its weights."
         )
 
 
