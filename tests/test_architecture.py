@@ -18,7 +18,7 @@ from vi.settings.conf import conf_directory
 VI = Path(vi.__file__).parent
 FILES = graph("vi", "experiments")
 TESTS = graph("tests")
-GROUND = {"errors", "kinds", "random", "ops", "files", "precision", "particles", "substitution"}
+GROUND = {"errors", "text", "kinds", "random", "ops", "files", "precision", "particles", "substitution"}
 COMPONENTS = {"likelihoods", "priors", "posteriors", "estimators"}
 BELOW = {
     **dict.fromkeys(["settings", "distributions", "networks", "data", "loggers"], GROUND),
@@ -44,8 +44,8 @@ ONLY = {
     "plotly": ("vi.compare",),
 }
 NEVER = {
-    "tensorflow": ("vi.errors", "vi.kinds", "vi.files", "vi.settings", "vi.compare", "vi.loggers"),
-    "keras": ("vi.errors", "vi.kinds", "vi.files", "vi.settings", "vi.compare", "vi.loggers"),
+    "tensorflow": ("vi.errors", "vi.text", "vi.kinds", "vi.files", "vi.settings", "vi.compare", "vi.loggers"),
+    "keras": ("vi.errors", "vi.text", "vi.kinds", "vi.files", "vi.settings", "vi.compare", "vi.loggers"),
 }
 
 

@@ -2,6 +2,8 @@
 
 import re
 
+from vi.text import plain
+
 
 class ConfigError(Exception):
     """The command, a config value or a file is wrong, and nothing has been trained: exit code 2.
@@ -48,4 +50,4 @@ def reason(error: BaseException) -> str:
         return error.strerror
     text = (str(getattr(error, "message", error)).splitlines() or [type(error).__name__])[0]
     operation = re.search(r"(?:.*; )?(.*) \[Op:\w+\]", text)
-    return (operation[1] if operation else text).rstrip(".")
+    return plain(operation[1] if operation else text).rstrip(".")

@@ -13,6 +13,7 @@ from typing import NoReturn
 from vi.errors import ConfigError, RunError
 from vi.loggers.terminal import discard_output
 from vi.settings.sentences import first_line, sentence
+from vi.text import plain
 
 
 class SeveralErrors(RunError):
@@ -66,7 +67,7 @@ def run_command(name: str, work: Callable[[list[str]], int | None]) -> NoReturn:
         except BrokenPipeError:
             discard_output()
     for each in sentences:
-        print(f"vi-{name}: {each}", file=sys.stderr)
+        print(f"vi-{name}: {plain(each)}", file=sys.stderr)
     sys.exit(code)
 
 

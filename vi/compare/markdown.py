@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 
@@ -15,4 +16,4 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], texts: int | None 
 
 
 def _escape(cell: str) -> str:
-    return cell.replace("|", r"\|")
+    return re.sub(r"\\*\|", r"\\|", cell)  # a backslash before a bar would undo the escape

@@ -9,6 +9,7 @@ from vi.compare.comparison import Comparison
 from vi.compare.page import page
 from vi.compare.tables import markdown
 from vi.files import replacing, write
+from vi.text import cell
 
 
 def write_comparison(comparison: Comparison, output: str | Path) -> list[Path]:
@@ -20,7 +21,8 @@ def write_comparison(comparison: Comparison, output: str | Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"comparison.{kind}" for kind in ("csv", "md", "png", "html")]
     csv_file, markdown_file, picture, html_file = files
-    write(csv_file, comparison.settings.assign(note=" ".join(comparison.notes)).to_csv())
+    rows = comparison.settings.assign(note=" ".join(comparison.notes)).reset_index()
+    write(csv_file, rows.astype({"setting": str}).map(cell).to_csv(index=False))
     write(markdown_file, markdown(comparison))
     with replacing(picture) as partial:
         pictures.comparison(partial, comparison.curves, comparison.main_metrics, comparison.notes)

@@ -19,10 +19,13 @@ from vi import pictures
 from vi.compare.columns import BEST, CURVES
 from vi.compare.comparison import Comparison
 from vi.compare.tables import UNIT, columns, states, unfinished
+from vi.files import MEGABYTE, read_bytes
+from vi.text import plain
 
 AXES = {"epoch": "epochs", "seconds": "seconds"}
 SYMBOLS = {"": "circle", "o": "circle", "s": "square"}
 WIDEST = 900  # pixels of an embedded picture
+MOST_PIXELS = 50_000_000  # of a picture that is read
 
 
 def page(comparison: Comparison) -> str:
@@ -31,9 +34,9 @@ def page(comparison: Comparison) -> str:
     metrics = [name for name in CURVES if comparison.curves[name].notna().any()]
     drawn = {f"{m} {x}": json.loads(curves(comparison, m, x).to_json() or "") for m in metrics for x in AXES}
     return template.substitute(
-        title=html.escape(comparison.title),
+        title=_html(comparison.title),
         unit=UNIT,
-        notes="".join(f"<p class=note>{html.escape(note)}</p>" for note in comparison.notes),
+        notes="".join(f"<p class=note>{_html(note)}</p>" for note in comparison.notes),
         settings=_settings(comparison),
         unfinished=_unfinished(comparison),
         metrics="".join(f"<option>{name}</option>" for name in metrics),
@@ -51,7 +54,7 @@ def curves(comparison: Comparison, metric: str, x: str) -> go.Figure:
     lines = comparison.curves.dropna(subset=metric).groupby(["setting", "run"], observed=True, sort=False)
     for (setting, run), line in lines:
         colour, marker = looks[str(setting)]
-        name = html.escape(f"{setting}, {run}: unfinished" if run else f"{setting}", quote=False)
+        name = html.escape(plain(f"{setting}, {run}: unfinished" if run else f"{setting}"), quote=False)
         across, mean = line[x].to_numpy("float32"), line[metric].to_numpy("float32")
         error = line[f"{metric} standard error"].to_numpy("float32")
         group = {"legendgroup": name, "x": across}
@@ -83,6 +86,10 @@ def curves(comparison: Comparison, metric: str, x: str) -> go.Figure:
     return figure
 
 
+def _html(text: object) -> str:
+    return html.escape(plain(text))
+
+
 def _looks(comparison: Comparison) -> dict[str, tuple[str, str]]:
     """The colour and the marker of each setting, as in comparison.png."""
     return dict(zip(comparison.curves["setting"].unique(), itertools.cycle(pictures.LOOKS), strict=False))
@@ -104,7 +111,7 @@ def _settings(comparison: Comparison) -> str:
     body = ""
     for setting, row in comparison.settings.iterrows():
         colour = looks.get(str(setting), ("transparent", ""))[0]
-        name = f'<div class=name><i style="background:{colour}"></i><span>{html.escape(str(setting))}</span></div>'
+        name = f'<div class=name><i style="background:{colour}"></i><span>{_html(setting)}</span></div>'
         cells = [f"<th scope=row>{name}</th>", _cell(states(row), row["finished"]), f"<td>{row['seeds'] or '–'}</td>"]
         cells += [_cell(column.text(row), row[column.name]) for column in shown]
         body += f"<tr>{''.join(cells)}</tr>\n"
@@ -123,8 +130,7 @@ def _unfinished(comparison: Comparison) -> str:
         return ""
     head = "".join(f"<th scope=col><button>{name}</button></th>" for name in table)
     body = "".join(
-        f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in row)}</tr>\n"
-        for row in table.itertuples(index=False)
+        f"<tr>{''.join(f'<td>{_html(text)}</td>' for text in row)}</tr>\n" for row in table.itertuples(index=False)
     )
     return (
         "<h2>Runs without final numbers</h2>\n<div class=wide><table class=texts>"
@@ -139,20 +145,22 @@ def _pictures(comparison: Comparison) -> str:
     for i, (_, run) in enumerate(runs.drop_duplicates("setting").iterrows()):
         shown = "".join(map(_picture, sorted((run["directory"] / "figures").glob("*.png"))))
         if shown:
-            heading = html.escape(f"{run['setting']} (run {run['path']})")
+            heading = _html(f"{run['setting']} (run {run['path']})")
             sections += f"<details{'' if i else ' open'}><summary>{heading}</summary>{shown}</details>\n"
     return f"<h2>Pictures</h2>\n{sections}" if sections else ""
 
 
 def _picture(file: Path) -> str:
-    name = html.escape(file.stem.replace("_", " "))
+    name = _html(file.stem.replace("_", " "))
     try:
-        picture = PIL.Image.open(file)
+        picture = PIL.Image.open(io.BytesIO(read_bytes(file, 16 * MEGABYTE)), formats=["PNG"])
+        if picture.width * picture.height > MOST_PIXELS:
+            raise ValueError(f"it has more than {MOST_PIXELS:,} pixels")
         picture.thumbnail((WIDEST, WIDEST))
         buffer = io.BytesIO()
         picture.convert("RGB").save(buffer, "webp", lossless=True)
-    except (OSError, ValueError) as error:
-        return f"<figure><figcaption>{name}: cannot be read: {html.escape(str(error))}</figcaption></figure>"
+    except (OSError, ValueError, SyntaxError, MemoryError, PIL.Image.DecompressionBombError) as error:
+        return f"<figure><figcaption>{name}: cannot be read: {_html(error)}</figcaption></figure>"
     data = base64.b64encode(buffer.getvalue()).decode()
     size = f"width={picture.width} height={picture.height}"
     return (

@@ -13,6 +13,8 @@ import rich.text
 
 from vi.compare.comparison import Comparison
 from vi.compare.markdown import table
+from vi.text import code, plain
+from vi.text import markdown as escaped
 
 UNIT = "nats per datum; mean ± standard error over seeds"
 
@@ -84,13 +86,13 @@ def markdown(comparison: Comparison) -> str:
     """The text of comparison.md."""
     shown = columns(comparison.settings)
     parts = [
-        f"# {comparison.title}\n",
-        *(f"> **Note.** {_escaped(note)}\n" for note in comparison.notes),
+        f"# {escaped(comparison.title)}\n",
+        *(f"> **Note.** {escaped(note)}\n" for note in comparison.notes),
         f"In {UNIT}.\n",
         table(
             ["setting", "runs finished", "seeds", *(column.heading for column in shown)],
             [
-                [_code(str(setting)), states(row), row["seeds"] or "–", *(column.text(row) for column in shown)]
+                [code(str(setting)), states(row), row["seeds"] or "–", *(column.text(row) for column in shown)]
                 for setting, row in comparison.settings.iterrows()
             ],
             texts=3,
@@ -98,7 +100,7 @@ def markdown(comparison: Comparison) -> str:
     ]
     others = unfinished(comparison)
     if len(others):
-        rows = [[_code(row[0]), _code(row[1]), *map(_escaped, row[2:])] for row in others.itertuples(index=False)]
+        rows = [[code(row[0]), code(row[1]), *map(escaped, row[2:])] for row in others.itertuples(index=False)]
         parts += ["\n## Runs without final numbers\n", table([*map(str, others)], rows, texts=others.shape[1])]
     return "\n".join(parts)
 
@@ -113,34 +115,26 @@ def print_tables(console: rich.console.Console, comparison: Comparison) -> None:
         for name in names:
             shown.add_column(name, overflow="fold", no_wrap=name == "state")
         for _, row in others.iterrows():
-            shown.add_row(*(rich.text.Text(row[name]) for name in names))
+            shown.add_row(*(rich.text.Text(plain(row[name])) for name in names))
         console.print(shown)
     for note in comparison.notes:
-        console.print(f"Note: {note}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"Note: {plain(note)}", highlight=False, soft_wrap=True, markup=False)
 
 
 def _main_numbers(comparison: Comparison) -> rich.table.Table:
     """The first number of each setting and its seconds; a terminal has no room for more."""
     available = columns(comparison.settings)
     numbers = [*available[:1], *(column for column in available if column.name == "seconds")]
-    shown = rich.table.Table(title=f"{comparison.title}: {UNIT}", box=rich.box.SIMPLE_HEAD)
+    shown = rich.table.Table(title=rich.text.Text(f"{plain(comparison.title)}: {UNIT}"), box=rich.box.SIMPLE_HEAD)
     shown.add_column("setting", overflow="fold", min_width=20)
     shown.add_column("finished", min_width=8)
     for column in numbers:
         shown.add_column(column.heading.replace(", ", "\n"), justify="right", no_wrap=True)
     for setting, row in comparison.settings.iterrows():
-        shown.add_row(*map(rich.text.Text, [str(setting), states(row), *(column.text(row) for column in numbers)]))
+        shown.add_row(*map(rich.text.Text, [plain(setting), states(row), *(column.text(row) for column in numbers)]))
     return shown
 
 
 def _epoch(reached: float, planned: float) -> str:
     text = "–" if math.isnan(reached) else f"{reached:.4g}"
     return text if math.isnan(planned) else f"{text} of {planned:g}"
-
-
-def _code(text: str) -> str:
-    return f"`{text}`"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("<", r"\<")

@@ -13,9 +13,11 @@ from typing import Any
 
 import rich.console
 import rich.table
+import rich.text
 
 from vi.files import as_override, short
 from vi.loggers.terminal import count, print_line
+from vi.text import plain
 
 PROBES = {"knn_accuracy": "10 nearest neighbours", "logistic_accuracy": "logistic regression"}
 
@@ -25,8 +27,8 @@ def closing_table(console: rich.console.Console, summary: Mapping[str, Any], dir
     best = summary["best"]
     directory = short(directory)
     samples = f"{summary['samples']} sample{'s' if summary['samples'] > 1 else ''}"
-    title = f"{summary['name']}: {summary['estimator']}, {samples}, best at step {best['step']:,}"
-    table = rich.table.Table(title=title)
+    title = f"{plain(summary['name'])}: {summary['estimator']}, {samples}, best at step {best['step']:,}"
+    table = rich.table.Table(title=rich.text.Text(title))
     table.add_column("number")
     table.add_column("value", justify="right")
     unit = "nats per datum, pseudo-likelihood" if summary["pseudo"] else "nats per datum"

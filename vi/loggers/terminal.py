@@ -13,6 +13,7 @@ import rich.progress
 import rich.table
 
 from vi.loggers.base import Logger, Standing
+from vi.text import plain
 
 
 class Terminal(rich.console.Console):
@@ -93,7 +94,7 @@ def evaluation_bar(console: rich.console.Console) -> Iterator[Callable[[str, flo
 
 def print_line(console: rich.console.Console, line: str) -> None:
     """Prints a line without wrapping or colours."""
-    console.print(line, highlight=False, soft_wrap=True, markup=False)
+    console.print(plain(line), highlight=False, soft_wrap=True, markup=False)
 
 
 def count(value: float | None) -> str:

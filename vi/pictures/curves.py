@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from vi.pictures.style import BLUE, COLUMN, GREEN, LOOKS, ORANGE, PAGE, integer_axis, open_figure
+from vi.text import plain
 
 TRAIN = {"label": "train", "color": ORANGE, "linestyle": "--"}
 VALIDATION = {"label": "validation", "color": BLUE, "linestyle": "-"}
@@ -66,13 +67,13 @@ def comparison(path: Path, curves: pd.DataFrame, metrics: Sequence[str], notes: 
         notes: sentences above the panels.
     """
     looks = dict(zip(curves["setting"].unique(), itertools.cycle(LOOKS), strict=False))
-    labels = [textwrap.fill(str(setting), 110).replace("$", r"\$") for setting in looks]
+    labels = [textwrap.fill(plain(setting), 110).replace("$", r"\$") for setting in looks]
     columns = max(1, min(4, 124 // max((len(label) + 8 for label in labels), default=124)))
     lines = ["Means over seeds ± standard error over seeds; runs that have not finished are dashed.", *notes]
-    heading = "\n".join(textwrap.fill(line, 125) for line in lines)
+    heading = "\n".join(textwrap.fill(plain(line), 125) for line in lines)
     rows = math.ceil(len(labels) / columns) + heading.count("\n") + sum(label.count("\n") for label in labels)
     with open_figure(path, PAGE, 2.4 * max(len(metrics), 1) + 0.15 * rows + 0.2) as figure:
-        figure.suptitle(heading, x=0.01, ha="left", fontsize=7)
+        figure.suptitle(heading, x=0.01, ha="left", fontsize=7, parse_math=False)
         panels = figure.subplots(max(len(metrics), 1), 2, sharex="col", sharey="row", squeeze=False)
         for (by_epoch, by_seconds), metric in zip(panels, metrics, strict=False):
             by_epoch.set_ylabel(f"{metric}\nin nats per datum")
