@@ -1,7 +1,5 @@
 """Every setting arrives where it belongs: seeds, noise, weights, β, intervals, and the data of a score."""
 
-import dataclasses
-
 import keras
 import numpy as np
 import pytest
@@ -89,18 +87,10 @@ def test_other_settings_change_no_step(default):
     assert row == default[0]
 
 
-def test_the_trainer_of_a_config_has_its_seed_beta_intervals_and_noise():
-    trainer = trainer_with("seed=5", "trainer.beta=0.25", "trainer.update_every.generative=2", "trainer.noise=fixed")
+def test_the_trainer_of_a_config_has_its_seed_its_beta_and_its_noise():
+    trainer = trainer_with("seed=5", "trainer.beta=0.25", "trainer.noise=fixed")
     assert trainer.seed == 5
     assert float(trainer.beta(7)) == 0.25
-    generative = [v.numpy() for v in trainer.variables["generative"]]
-    inference = [v.numpy() for v in trainer.variables["inference"]]
-    assert trainer.run(1)  # step 0 updates no group whose interval is 2
-    moved = {
-        name: any(not np.array_equal(a, b) for a, b in zip(before, trainer.variables[name], strict=True))
-        for name, before in (("generative", generative), ("inference", inference))
-    }
-    assert sorted(moved.values()) == [False, True] or moved == {"generative": True, "inference": True}
     index = tf.constant([3, 1])
     noise = [trainer.batches.noise(index, tf.constant(step, tf.int64)).posterior.numpy() for step in (0, 9)]
     np.testing.assert_array_equal(*noise)
@@ -188,9 +178,6 @@ def test_checkpoints_hold_the_variables_that_are_not_trained():
     trainer = trainer_of(model, MonteCarloKL(1), models.dataset(), models.optimizers(), batch_size=7, jit=False)
     saved = {id(v) for group in trainer.state.values() for v in group}
     assert {id(v) for v in encoder.non_trainable_variables} <= saved
-    assert (
-        {id(v) for v in trainer.optimizers["generative"].variables} <= saved if hasattr(trainer, "optimizers") else True
-    )
 
 
 def test_groups_of_free_bits_are_of_consecutive_latents():
@@ -264,12 +251,11 @@ def test_the_mean_of_static_bits_is_a_probability():
 
 def test_an_estimator_sees_the_weight_of_the_step():
     model = models.linear_gaussian()
-    trainer = trainer_of(
-        model, IWAE(2), models.dataset(), models.optimizers(), batch_size=7, jit=False, beta=lambda t: 3.0
-    )
+    options = {"batch_size": 7, "jit": False, "beta": lambda step: 3.0 + tf.cast(step, "float32")}
+    trainer = trainer_of(model, IWAE(2), models.dataset(), models.optimizers(), **options)
     index = trainer.batches.index(0)
-    particles, *_ = trainer.train_step.differentiate(
-        trainer.batches.batch(index, STEP), trainer.batches.noise(index, STEP), STEP
-    )
-    assert float(tf.reduce_mean(tf.convert_to_tensor(particles.kl_weight))) == 3.0
-    assert dataclasses.is_dataclass(particles)
+    for step in (0, 2):
+        number = tf.constant(step, tf.int64)
+        batch, noise = trainer.batches.batch(index, number), trainer.batches.noise(index, number)
+        particles, *_ = trainer.train_step.differentiate(batch, noise, number)
+        assert float(tf.convert_to_tensor(particles.kl_weight)) == 3.0 + step
