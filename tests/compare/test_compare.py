@@ -248,7 +248,15 @@ def test_other_data_are_another_setting_and_a_note_in_every_output(tmp_path):
     comparison = compare(tmp_path)
     assert names(comparison) == ["data_hash=aaaa", "data_hash=bbbb"]
     for text in written(comparison, tmp_path).values():
-        assert "Validated on different data" in text
+        assert "The runs used 2 different data sets, so their numbers do not compare." in text
+
+
+def test_the_same_data_in_different_forms_are_noted(tmp_path):
+    make_run(tmp_path / "0", "+data.binarization=dynamic")
+    make_run(tmp_path / "1", "+data.binarization=none")
+    (note,) = [note for note in compare(tmp_path).notes if "different forms" in note]
+    assert "data.binarization=dynamic" in note
+    assert "data.binarization=none" in note
 
 
 def test_pseudo_numbers_are_marked_and_a_note_in_every_output(tmp_path, command):

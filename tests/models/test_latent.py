@@ -161,3 +161,21 @@ def test_a_random_layer_that_is_made_at_the_first_use_is_a_function_of_the_noise
 def test_dreams_have_no_noise_of_the_posterior():
     dream = models.make_particles(models.linear_gaussian(), Draws(dream=3)).dream
     assert dream.noise.posterior is None
+
+
+class NotIndependent(Gaussian):
+    """A likelihood that forgets that its event is the whole datum."""
+
+    def distribution(self, output):
+        return super().distribution(output).distribution
+
+    def log_prob(self, output, x):
+        return self.distribution(output).log_prob(x)
+
+
+def test_a_likelihood_without_its_event_is_named():
+    plain = models.linear_gaussian()
+    with pytest.raises(
+        ConfigError, match=r"the likelihood NotIndependent: .* wrap its distribution in tfd\.Independent"
+    ):
+        LatentVariableModel(plain.encoder, plain.posterior, plain.decoder, NotIndependent((models.D,)), plain.prior)

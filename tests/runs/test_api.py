@@ -427,3 +427,13 @@ def test_a_full_disk_leaves_the_last_good_checkpoint_whole_and_one_sentence(smal
     ballast.unlink()
     vi.train([f"resume={run}", "trainer.epochs=4"])
     assert_same_run(finished, run)
+
+
+@pytest.mark.usefixtures("without_pictures")
+def test_a_real_likelihood_of_bits_is_remarked(tmp_path, caplog):
+    overrides = [*TINY, "encoder.hidden=[4]", "decoder.hidden=[4]", "likelihood=gaussian", "trainer.epochs=0.1"]
+    vi.train(overrides, directory=tmp_path / "bits")
+    assert "The data are bits (data.binarization=dynamic), but the likelihood is of real data" in caplog.text
+    caplog.clear()
+    config = compose.resolve(*compose.compose([*overrides, "data.binarization=none"]))
+    assert not build.build(config).data.binary

@@ -249,6 +249,7 @@ REFUSED = {
 }
 # What does not fit together.
 PAIRS = {
+    "data=none": "data=none: there are no data to describe, so likelihood=none must be chosen, too.",
     "posterior=custom posterior._target_=my.Flow": (
         "the KL of posterior Flow to prior StandardNormal has no closed form; use estimator=monte_carlo_kl, or, if "
         "the posterior has no density, an estimator that needs no density."

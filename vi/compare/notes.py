@@ -35,9 +35,16 @@ def _pseudo(settings: pd.DataFrame) -> str:
 
 def _different_data(found: Sequence[RecordedRun]) -> str:
     hashes = {str(run.summary["data_hash"]) for run in found if run.summary.get("data_hash")}
-    if len(hashes) <= 1:
+    if len(hashes) > 1:
+        return f"The runs used {len(hashes)} different data sets, so their numbers do not compare."
+    seen = {
+        ", ".join(f"data.{key}={data[key]}" for key in ("binarization", "scale") if key in data)
+        for run in found
+        if isinstance(data := run.config.get("data"), dict)
+    }
+    if len(seen) <= 1:
         return ""
-    return f"Validated on different data: there are {len(hashes)} different data hashes, so numbers do not compare."
+    return f"The models saw the data in different forms ({'; '.join(sorted(seen))}), so their numbers do not compare."
 
 
 def _different_samples(found: Sequence[RecordedRun]) -> str:

@@ -44,6 +44,8 @@ def build(config: Config) -> Parts:
     data = instantiate("data", config["data"], Dataset)
     config["model"] |= {"event_shape": list(data.event_shape), "standardized": data.standardize}
     model = build_model(config, data.event_shape)
+    if config["data"]["_target_"] == "vi.data.nothing" and model.likelihood.support != "none":
+        raise ConfigError("data=none: there are no data to describe, so likelihood=none must be chosen, too.")
     if model.likelihood.support == "binary":
         data.require_unit_interval(f"as likelihood {type(model.likelihood).__name__} needs")
     config["pseudo"] = model.likelihood.support == "binary" and not data.binary

@@ -58,6 +58,12 @@ class Job:
             initialize(self.parts.model, Path(str(config["init_from"])))
         self.trainer = make_trainer(self.parts, config)
         data = self.parts.data
+        if self.parts.model.likelihood.support == "real" and data.binary:
+            log.warning(
+                "The data are bits (data.binarization=%s), but the likelihood is of real data; use "
+                "likelihood=bernoulli, or data.binarization=none for the values themselves.",
+                data.binarization,
+            )
         if self.parts.model.likelihood.support == "real" and not data.standardize:
             for remark in remarks(data.train.x, data.scale, data.columns):
                 log.warning(remark)
