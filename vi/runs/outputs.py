@@ -43,9 +43,9 @@ def dashboard(config: Config, summary: Summary, command: Command, directory: Pat
     about = {
         "id": summary["wandb_id"],
         "name": f"{config['name']}/{directory.name}",
-        "group": command.group,
         "notes": command.line,
         "tags": [*tags, *settings.pop("tags", [])],
+        "group": settings.pop("group", None) or command.group,
     }
     return WandbLogger(directory, config, **(about | settings))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from vi.settings.trust import refuse_tricks, require_plain, require_trusted
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+log = logging.getLogger(__name__)
 
 Config = dict[str, Any]
 
@@ -86,10 +88,23 @@ def read(run_dir: Path, key: str | None = None, trust: Sequence[str] | None = ()
         require_plain(config)
         if trust is not None and not is_signed(text):
             require_trusted(config, trust)
+            _forget_dashboard(config)
         validate.check(config)
     except ConfigError as error:
         raise ConfigError(f"{what}: in its config.yaml, {error}") from None
     return config
+
+
+def _forget_dashboard(config: Config) -> None:
+    """Takes out the dashboard of a run that this user has not made here, so that nothing is sent anywhere."""
+    logger = config.get("logger")
+    dashboard = logger.get("wandb") if isinstance(logger, dict) else None
+    config["logger"] = {"wandb": None}
+    if dashboard is not None:
+        log.info(
+            "The run was not made by this user on this machine, so its settings of Weights & Biases are not used; "
+            "logger=wandb on the command line of vi-train gives it new ones."
+        )
 
 
 def as_of_today(config: Config) -> Config:

@@ -35,6 +35,10 @@ def _is_list(value: Any) -> bool:
 
 
 Settings = Annotated[Mapping[str, Any], Kind("a mapping of settings", lambda v: isinstance(v, Mapping))]
+Texts = Annotated[
+    Sequence[str],
+    Kind("a list of texts", lambda v: _is_list(v) and all(isinstance(each, str) for each in v)),
+]
 Estimators = Annotated[
     Sequence[str],
     Kind(
@@ -193,6 +197,19 @@ class Wandb:
     mode: Literal["offline", "online", "disabled"] = "offline"
     project: Text = "vi"
     entity: Text | None = None
+
+
+@dataclasses.dataclass
+class WandbFilters:
+    """The settings of the dashboard that a config may leave out.
+
+    Args:
+        tags: further tags of the run.
+        group: the name that runs share, in place of the name of a multirun.
+    """
+
+    tags: Texts = ()
+    group: Text | None = None
 
 
 @dataclasses.dataclass

@@ -145,6 +145,8 @@ def _check_sections(config: Mapping[str, Any], known: Mapping[str, type], others
     """Checks the sections of a config against their declarations; `others` are further top-level keys of the config."""
     for prefix, section in known.items():
         settings, declared = _at(config, prefix), sections.declared(section)
+        if section is sections.Wandb:
+            declared = {**declared, **sections.declared(sections.WandbFilters)}
         if settings is None:
             continue  # no dashboard, or a key of a command, which no run's config holds
         if not isinstance(settings, Mapping):
@@ -152,7 +154,7 @@ def _check_sections(config: Mapping[str, Any], known: Mapping[str, type], others
         for name, value in settings.items():
             key = f"{prefix}.{name}" if prefix else name
             if name not in declared:
-                if key in (*known, *others) or prefix == "logger.wandb":
+                if key in (*known, *others):
                     continue
                 key = next((leaf for leaf, _ in leaves({key: value})), key)
                 names = [*sections.dotted_keys(known), *others]

@@ -35,10 +35,10 @@ def logged_steps(directory: Path, id: str) -> set[float]:
     """
     steps = set()
     for file in directory.glob(f"wandb/*run-*-{glob.escape(id)}/*.wandb"):
-        command = [sys.executable, "-P", "-m", "wandb", "leet", "inspect", "--json", str(file)]
+        command = [sys.executable, "-P", "-m", "wandb", "leet", "inspect", "--json", str(file.absolute())]
         try:
             text = subprocess.run(
-                command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=INSPECT_SECONDS
+                command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=INSPECT_SECONDS, cwd="/"
             ).stdout
             items = [json.loads(line).get("history", {}).get("item", {}) for line in text.splitlines()]
         except (OSError, subprocess.SubprocessError, ValueError):

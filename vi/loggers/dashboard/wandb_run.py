@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import wandb
+from wandb.sdk.lib.settings_file import SettingsFiles
 
 START_SECONDS = 20
 """The time limit for the server's first answer."""
@@ -52,10 +53,12 @@ class Service:
                     self._process.wait()
 
     def _start(self, settings: wandb.Settings | None) -> None:
-        hooks = sys.exit, sys.excepthook
+        hooks, read = (sys.exit, sys.excepthook), wandb.Settings.read_system_settings
         try:
+            wandb.Settings.read_system_settings = _of_the_user
             setup = wandb.setup(settings)
         finally:
+            wandb.Settings.read_system_settings = read
             sys.exit, sys.excepthook = hooks  # W&B wraps them once for each job, and each would print a traceback
         if settings is not None:
             with contextlib.suppress(AttributeError):  # W&B has no public way to its process
@@ -98,6 +101,14 @@ class WandbRun:
         """Writes the summary with the best values, and ends the run."""
         self.run.summary.update({**self.best, **summary})
         self.run.finish(exit_code=0 if summary["status"] == "finished" else 1)
+
+
+def _of_the_user(settings: wandb.Settings) -> SettingsFiles:
+    """The settings file of the user alone: `wandb/settings` in the current directory may be somebody else's.
+
+    Such a file could name another host, which would then get the user's key.
+    """
+    return SettingsFiles(global_settings=Path(str(settings.settings_system)), local_settings=Path(os.devnull))
 
 
 def _goal(name: str) -> Callable[[float, float], float] | None:
