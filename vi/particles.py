@@ -253,11 +253,11 @@ class Losses(NamedTuple):
     Groups that share one tensor share one backward pass. A different tensor costs only a second backward pass.
 
     Attributes:
-        generative: trains θ (decoder, likelihood, prior).
-        inference: trains φ (encoder, posterior); None only in an `objective` that φ does not follow.
+        generative: trains θ (decoder, likelihood, prior). None only in an `objective` that θ does not follow.
+        inference: trains φ (encoder, posterior). None only in an `objective` that φ does not follow.
         auxiliary: trains ψ, the estimator's own networks; None if it has no networks.
     """
 
-    generative: tf.Tensor
+    generative: tf.Tensor | None
     inference: tf.Tensor | None
     auxiliary: tf.Tensor | None = None

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support import enumeration, models, reference
-from tests.support.training import make_trainer
+from tests.support.training import differentiate, make_trainer
 from vi.errors import ConfigError
 from vi.estimators import IWAE, VIMCO, ReweightedWakeSleep, ScoreFunction
 from vi.particles import Batch, Noise, Particles
@@ -241,3 +241,16 @@ def test_a_learned_baseline_comes_to_predict_the_signal_of_each_datum():
     trainer.run(400)
     rest = exact - np.ravel(estimator.network(x)) - estimator.average.numpy()
     assert rest.std() < 0.3 * exact.std()
+
+
+def test_the_regularizers_of_a_baseline_join_its_loss():
+    estimator = ScoreFunction(2, "learned", hidden=[4])
+    trainer = make_trainer(estimator)
+    index = trainer.batches.index(0)
+    _, plain, _ = differentiate(trainer, index, 0)
+    kernel = estimator.network.layers[-1].kernel
+    kernel.regularizer = keras.regularizers.L2(7.0)
+    _, losses, _ = differentiate(trainer, index, 0)
+    penalty = 7.0 * float(tf.reduce_sum(kernel**2))
+    assert float(losses.means["auxiliary"]) == pytest.approx(float(plain.means["auxiliary"]) + penalty, rel=1e-5)
+    assert float(losses.means["inference"]) == pytest.approx(float(plain.means["inference"]), rel=1e-5)

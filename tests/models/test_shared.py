@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from tests.support import models
 from vi import networks, random
+from vi.diagnostics.noise import GradientNoise
 from vi.estimators import IWAE, DReG, MonteCarloKL
-from vi.likelihoods import Gaussian
+from vi.likelihoods import Gaussian, NoLikelihood
 from vi.models import LatentVariableModel
 from vi.particles import GROUPS, Batch
 from vi.posteriors import DiagonalGaussian
@@ -142,3 +143,30 @@ def test_phi_follows_theta_s_loss_where_p_reads_nothing_but_phi(model):
         part.trainable = False
     assert model.generative_variables == []
     np.testing.assert_allclose(gradients(model, IWAE(3), 1)["inference"], expected, rtol=1e-8)
+
+
+class Pseudo(VampPrior):
+    """The same prior with pseudo-inputs that are given, so that θ is empty."""
+
+    def __init__(self):
+        super().__init__()
+        self.pseudo.trainable = False
+
+
+@pytest.mark.parametrize("regularizer", [None, keras.regularizers.L2(3.0)])
+def test_what_is_diagnosed_is_the_gradient_of_the_train_step(regularizer):
+    keras.utils.set_random_seed(0)
+    encoder = networks.mlp_encoder((D,), [4])
+    encoder.layers[-1].kernel.regularizer = regularizer
+    model = LatentVariableModel(encoder, DiagonalGaussian(L), networks.no_decoder(L, ()), NoLikelihood((D,)), Pseudo())
+    assert model.generative_variables == []
+    x, step = tf.constant(np.random.default_rng(0).standard_normal((5, D)), "float32"), tf.constant(0, tf.int64)
+    estimator = MonteCarloKL(3)
+    noise = model.noise(estimator.draws, tf.range(5), random.seed(0, "train"), 0)
+    train_step = TrainStep(model, estimator, models.optimizers(), beta=1.0)
+    *_, expected = train_step.differentiate(Batch.of(x), noise, step)
+    measured = GradientNoise(model, estimator, x, jit=False)
+    measured.noise = lambda repeat: noise
+    found = measured.gradients(tf.constant(0), step, tf.constant(1.0))
+    for one, other in zip(found["inference"], expected["inference"], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

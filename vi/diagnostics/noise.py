@@ -15,7 +15,7 @@ from vi.diagnostics.moments import BLOCKS, Sums
 from vi.estimators.base import Estimator
 from vi.models.base import Model
 from vi.particles import Losses, Noise, Particles
-from vi.training.step import take_gradients
+from vi.training.step import group_means, take_gradients
 
 OUT_OF_MEMORY = "out of memory; fewer data or samples need less."
 Tensors = dict[str, list[tf.Tensor]]
@@ -64,11 +64,7 @@ class GradientNoise:
         with tf.GradientTape(persistent=True) as tape:
             particles = self.model.particles(self.x, self.noise(repeat), kl_weight, step)
             losses = self._of(particles, step)
-            means = {"generative": tf.reduce_mean(losses.generative)}
-            if losses.inference is not None:
-                same = losses.generative is losses.inference
-                means["inference"] = means["generative"] if same else tf.reduce_mean(losses.inference)
-        means = {group: mean for group, mean in means.items() if group in self.variables}
+            means = group_means(losses, particles, self.variables)
         taken = take_gradients(tape, means, self.variables, particles.aliases)
         return {group: [tf.convert_to_tensor(g) for g in parts] for group, parts in taken.items()}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -152,23 +152,15 @@ class TrainStep:
         return self.beta(step) if batch.kl_weight is None else self.beta(step) * batch.kl_weight
 
     def _means(self, losses: Losses, particles: Particles) -> dict[str, tf.Tensor]:
-        """The loss of each group per datum: the weighted mean over the batch, and the penalties of its layers.
-
-        Groups that share a loss share their penalties too, so that one backward pass serves them.
-        """
-        weight = particles.batch.weight
-        means: dict[str, tf.Tensor] = {}
-        needed = {*self.variables, *(["generative"] if particles.aliases else [])}  # p may read φ alone
-        by_group = {group: loss for group, loss in zip(GROUPS, losses, strict=True) if group in needed}
-        for group, loss in by_group.items():
-            sharing = [other for other in by_group if by_group[other] is loss]
-            if group == sharing[0]:
+        """The mean loss of each group, with the regularizers of the estimator's own networks."""
+        for group, loss in zip(GROUPS, losses, strict=True):
+            if group in self.variables:
                 self._require_rows(f"the {group} loss (by default −bound)", loss, particles)
-                mean = _mean(loss if weight is None else weight * loss, particles)
-                for penalty in (particles.penalties[other] for other in sharing if other in particles.penalties):
-                    mean += penalty
-                means |= dict.fromkeys(sharing, mean)
-        return {group: means[group] for group in by_group}
+        means = group_means(losses, particles, self.variables)
+        regularized = [v for v in self.variables.get("auxiliary", ()) if v.regularizer is not None]
+        if regularized and "auxiliary" in means:
+            means["auxiliary"] += tf.add_n([v.regularizer(v.value) for v in regularized])
+        return means
 
     def _apply(self, group: str, gradients: list[tf.Tensor], step: tf.Tensor) -> None:
         def update() -> None:
@@ -215,6 +207,27 @@ def take_gradients(
             pairs = zip(variables[group], gradients[group], strict=True)
             gradients[group] = [g + of_p[id(v)] if id(v) in of_p else g for v, g in pairs]
     return gradients
+
+
+def group_means(losses: Losses, particles: Particles, groups: Collection[str]) -> dict[str, tf.Tensor]:
+    """The loss of each group per datum: the weighted mean over the batch, and the penalties of its layers.
+
+    Groups that share a loss share their penalties too, so that one backward pass serves them. A group without a loss is
+    left out. θ's loss is there even if θ is empty, as long as p reads φ.
+    """
+    weight = particles.batch.weight
+    means: dict[str, tf.Tensor] = {}
+    needed = {*groups, *(["generative"] if particles.aliases else [])}
+    pairs = zip(GROUPS, losses, strict=True)
+    by_group = {group: loss for group, loss in pairs if group in needed and loss is not None}
+    for group, loss in by_group.items():
+        sharing = [other for other in by_group if by_group[other] is loss]
+        if group == sharing[0]:
+            mean = _mean(loss if weight is None else weight * loss, particles)
+            for penalty in (particles.penalties[other] for other in sharing if other in particles.penalties):
+                mean += penalty
+            means |= dict.fromkeys(sharing, mean)
+    return {group: means[group] for group in by_group}
 
 
 def _mean(values: tf.Tensor, particles: Particles) -> tf.Tensor:
