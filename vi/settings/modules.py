@@ -7,14 +7,15 @@ import dataclasses
 import functools
 import importlib.util
 import os
+import re
 from collections.abc import Iterator
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 from vi.errors import ConfigError
 from vi.settings.keys import suggestion
 
-DYNAMIC = ("globals(", "exec(", "setattr(", "sys.modules", "def __getattr__")
+DYNAMIC = re.compile(r"import \*|globals\(|exec\(|setattr\(|sys\.modules")
 """Texts in a module that may make names at run time."""
 
 
@@ -22,153 +23,107 @@ class Unreadable(Exception):
     """The answer can be known only by running the code."""
 
 
+UNREADABLE = (Unreadable, ImportError, OSError, ValueError, RecursionError)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Module:
-    """A module of Python text."""
+    """A module of Python text; `names` has the last binding of each name.
+
+    A binding is a class, a function, the value of an assignment, or for an import the dotted path; else `ast.Store`.
+    """
 
     name: str
     file: Path
     text: str
-    tree: ast.Module
-
-    @functools.cached_property
-    def names(self) -> dict[str, tuple[str, str] | ast.AST]:
-        """The last binding of each name: a statement, or for an import the module and the name in the module."""
-        found: dict[str, tuple[str, str] | ast.AST] = {}
-        for node in _statements(self.tree):
-            if isinstance(node, ast.Import):
-                for each in node.names:
-                    top = each.name.split(".")[0]
-                    found[each.asname or top] = (each.name if each.asname else top, "")
-            elif isinstance(node, ast.ImportFrom):
-                for each in node.names:
-                    found[each.asname or each.name] = (self._absolute(node), each.name)
-            elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                found[node.name] = node
-            else:
-                stored = [n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-                found.update({name.id: node for name in stored})
-        return found
-
-    def _absolute(self, node: ast.ImportFrom) -> str:
-        if not node.level:
-            return node.module or ""
-        parts = self.name.split(".")
-        package = parts[: len(parts) - node.level + (self.file.name == "__init__.py")]
-        return ".".join([*package, *([node.module] if node.module else [])])
+    names: dict[str, str | ast.AST]
 
 
-Definition = tuple[Module, ast.ClassDef | ast.FunctionDef]
+Found = tuple[Module, ast.ClassDef | ast.FunctionDef | None]
+"""A class or function and its module; None is for the module itself."""
 
 
-def locate(path: str) -> Definition:
-    """The class or function at a dotted path. The current directory is searched last.
+def locate(path: str) -> Found:
+    """The module, class or function at a dotted path. The current directory is searched last.
 
     Raises:
-        ConfigError: there is no such module or name, or it is no class or function.
-        Unreadable: it can be known only by running the module.
+        ConfigError: there is no such module or name, or it is a plain value.
+        Unreadable: it can be known only by running the module. The other exceptions of `UNREADABLE` mean the same.
     """
     top, *names = path.split(".")
-    found: Module | Definition = load(top)
-    for name in names:
-        if not isinstance(found, Module):
-            raise Unreadable
-        found = member(found, name)
-    if isinstance(found, Module):
-        raise ConfigError("must be a class or function, but is of type module.")
-    return found
-
-
-def load(name: str) -> Module:
-    """The module of this name; raises ConfigError if there is no such module."""
-    top, *rest = name.split(".")
-    try:
-        spec = importlib.util.find_spec(top) or PathFinder.find_spec(top, [os.getcwd()])
-    except (ImportError, ValueError) as error:
-        raise Unreadable from error
+    spec = importlib.util.find_spec(top) or PathFinder.find_spec(top, [os.getcwd()])
     if spec is None:
         raise ConfigError(f"there is no module {top}.")
-    places, origin = list(spec.submodule_search_locations or []), spec.origin
-    for i, part in enumerate(rest):
-        files = [Path(place, *tail) for place in places for tail in ((part, "__init__.py"), (f"{part}.py",))]
-        origin = next((str(file) for file in files if file.is_file()), None)
-        if origin is None:
-            if any(Path(place, part).is_dir() or [*Path(place).glob(f"{part}.*")] for place in places):
-                raise Unreadable  # an extension module, or a folder without __init__.py
-            raise ConfigError(f"there is no module {'.'.join([top, *rest[: i + 1]])}.")
-        places = [str(Path(origin).parent)] if origin.endswith("__init__.py") else []
-    if origin is None or not origin.endswith(".py"):
+    return functools.reduce(_member, names, _load(spec))
+
+
+def follow(module: Module, expression: ast.AST) -> Found:
+    """The object that an expression of a module refers to; raises as `locate` does."""
+    itself: Found = (module, None)
+    return functools.reduce(_member, ast.unparse(expression).split("."), itself)
+
+
+def _member(owner: Found, name: str) -> Found:
+    module, node = owner
+    path = f"{module.name}.{name}"
+    bound = module.names.get(name, path)
+    if node is not None:
         raise Unreadable
-    return _parse(name, Path(origin), os.stat(origin).st_mtime_ns)
-
-
-@functools.cache
-def _parse(name: str, file: Path, written: int) -> Module:
-    try:
-        text = file.read_text(encoding="utf-8")
-        return Module(name, file, text, ast.parse(text, str(file)))
-    except SyntaxError as error:
-        raise ConfigError(f"SyntaxError in {name}: {error}") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise Unreadable from error
-
-
-def member(module: Module, name: str) -> Module | Definition:
-    """The object of a name in a module; raises ConfigError if the module has no such name."""
-    bound = module.names.get(name)
     if isinstance(bound, ast.ClassDef | ast.FunctionDef):
         return module, bound
-    if isinstance(bound, tuple) and bound != (module.name, name):
-        return _imported(*bound)
-    if isinstance(bound, ast.Assign | ast.AnnAssign):
-        if isinstance(bound.value, ast.Constant):
-            raise ConfigError(f"must be a class or function, but is of type {type(bound.value.value).__name__}.")
-        return _follow(module, bound.value)
-    if bound is not None and not isinstance(bound, tuple):
-        raise Unreadable
+    if isinstance(bound, ast.Constant):
+        raise ConfigError(f"must be a class or function, but is of type {type(bound.value).__name__}.")
     try:
-        return load(f"{module.name}.{name}")
+        if not isinstance(bound, str):
+            return follow(module, bound)
+        if bound != path:
+            return locate(bound)
     except ConfigError as error:
-        if not str(error).startswith("there is no module"):
-            raise
-    declared = "if TYPE_CHECKING" in module.text  # the names of `__getattr__` are then imported in that block
-    if "*" in module.names or (any(word in module.text for word in DYNAMIC) and not declared):
+        raise Unreadable from error
+    places = [str(module.file.parent)] if module.file.name == "__init__.py" else []
+    if spec := PathFinder.find_spec(path, places):
+        return _load(spec)
+    lazy = "def __getattr__" in module.text and "TYPE_CHECKING" not in module.text  # its block imports the lazy names
+    if lazy or DYNAMIC.search(module.text):
         raise Unreadable
     raise ConfigError(f"{module.name} has no {name}{suggestion(name, [*module.names])}")
 
 
-def follow(module: Module, node: ast.AST | None) -> Definition:
-    """The class or function that an expression of a module refers to; raises Unreadable if there is no such object."""
-    found = _follow(module, node)
-    if isinstance(found, Module):
+def _load(spec: ModuleSpec) -> Found:
+    if spec.origin is None or not spec.origin.endswith(".py"):
         raise Unreadable
-    return found
+    return _parse(spec.name, Path(spec.origin), os.stat(spec.origin).st_mtime_ns), None
 
 
-def _follow(module: Module, node: ast.AST | None) -> Module | Definition:
+@functools.cache
+def _parse(name: str, file: Path, written: int) -> Module:
+    text = file.read_text(encoding="utf-8")
+    names: dict[str, str | ast.AST] = {}
+    package = name if file.name == "__init__.py" else name.rpartition(".")[0]
     try:
-        if isinstance(node, ast.Name) and node.id in module.names:
-            return member(module, node.id)
-        if isinstance(node, ast.Attribute) and isinstance(base := _follow(module, node.value), Module):
-            return member(base, node.attr)
-    except (ConfigError, RecursionError) as error:
-        raise Unreadable from error
-    raise Unreadable
+        tree = ast.parse(text, str(file))
+    except SyntaxError as error:
+        raise ConfigError(f"SyntaxError in {name}: {error}") from None
+    for node in _outside_definitions(tree):
+        if isinstance(node, ast.Import):
+            for each in node.names:
+                top = each.name.split(".")[0]
+                names[each.asname or top] = each.name if each.asname else top
+        elif isinstance(node, ast.ImportFrom):
+            home = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            names |= {each.asname or each.name: f"{home}.{each.name}" for each in node.names}
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names[node.name] = node
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            names[node.targets[0].id] = node.value
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.setdefault(node.id, node.ctx)
+    return Module(name, file, text, names)
 
 
-def _imported(module: str, name: str) -> Module | Definition:
-    try:
-        found = load(module)
-        return member(found, name) if name else found
-    except (ConfigError, RecursionError) as error:
-        raise Unreadable from error
-
-
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """The statements that run when the module is imported, including those inside `if`, `try` and `with`."""
+def _outside_definitions(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes of a tree that are not inside classes or functions."""
     for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If | ast.Try | ast.With | ast.For | ast.While | ast.ExceptHandler):
-            yield child if isinstance(child, ast.For | ast.With) else ast.Pass()
-            yield from _statements(child)
-        elif isinstance(child, ast.stmt):
-            yield child
+        yield child
+        if not isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _outside_definitions(child)

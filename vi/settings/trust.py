@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from vi.errors import ConfigError
 from vi.settings.conf import conf_directory
 from vi.settings.keys import is_of, show
-from vi.settings.modules import Unreadable, load, locate
+from vi.settings.modules import UNREADABLE, locate
 
 OF_HYDRA = ("_args_", "_partial_", "_recursive_", "_convert_")
 """Keys that change what Hydra does with a target."""
@@ -30,7 +30,7 @@ def known_targets() -> frozenset[str]:
     texts = (file.read_text() for file in conf_directory().rglob("*.yaml"))
     found = {target for text in texts for target in re.findall(r"_target_: *([\w.]+)", text)}
     for module in ("keras.optimizers", "keras.optimizers.schedules"):
-        found |= {f"{module}.{name}" for name in load(module).names if name[0].isupper()}
+        found |= {f"{module}.{name}" for name in locate(module)[0].names if name[0].isupper()}
     return frozenset(found)
 
 
@@ -76,7 +76,7 @@ def _place(target: str) -> str:
     """The end of a sentence: the file of a target; empty if it cannot be found."""
     try:
         return f" in {locate(target)[0].file}"
-    except (ConfigError, Unreadable, RecursionError):
+    except (ConfigError, *UNREADABLE):
         return ""
 
 
