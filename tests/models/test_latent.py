@@ -116,6 +116,48 @@ def test_what_people_call():
     assert not np.array_equal(model.generate(7, seed=1), model.generate(7, seed=0))
 
 
+def test_numpy_arrays_come_back_where_numpy_arrays_went_in():
+    model, x = models.linear_gaussian(), models.data().astype(np.float64)
+    q, z = model.encode(x), np.zeros((2, models.L))
+    eps = np.zeros((models.B, 2, models.L))
+    given = [q.mean(), q.stddev(), q.quantile(0.5), model.decode(z).mean(), model.decode(z).mode()]
+    given += [model.reconstruct(x), model.reconstruct(x, eps=eps), model.generate(eps=z)]
+    for value in given:
+        assert isinstance(value, np.ndarray)
+    tensors = model.encode(tf.constant(x, tf.float32))
+    np.testing.assert_array_equal(given[0], tensors.mean())
+    assert all(map(tf.is_tensor, (tensors.mean(), tensors.stddev(), tensors.quantile(0.5), model.generate(2))))
+
+
+@pytest.mark.parametrize("posterior", [None, FullCovarianceGaussian])
+def test_standard_deviations_and_quantiles_are_those_of_q(posterior):
+    model = models.linear_gaussian(*[posterior] if posterior else [])
+    q = model.encode(models.data())
+    mean, sd = q.mean(), q.stddev()
+    np.testing.assert_allclose(sd, q.distribution.stddev()[:, 0], rtol=1e-6)
+    error = 5 * 2.1 / np.sqrt(1000) if posterior else 1e-4  # the quantile of 1,000 samples; sd of a 5% quantile is 2.1
+    np.testing.assert_allclose((q.quantile(0.05) - mean) / sd, -1.6449, atol=error)
+    with pytest.raises(ConfigError, match=r"probability=5: must be from 0 to 1"):
+        q.quantile(5)
+
+
+def test_data_and_latents_of_a_wrong_width_are_answered_in_words():
+    model, wrong = models.linear_gaussian(), np.zeros((5, models.D + 1), np.float32)
+    for x in (wrong, tf.constant(wrong), wrong[0]):
+        for call in (model.encode, model.reconstruct):
+            with pytest.raises(ConfigError, match=r"x of shape \((5, )?7,?\): the model takes data of shape \(6,\)"):
+                call(x)
+    with pytest.raises(ConfigError, match=r"z of shape \(2, 7\): the model has 3 latents"):
+        model.decode(np.zeros((2, 7)))
+
+
+def test_a_model_prints_its_parts_with_shapes_and_parameters():
+    lines = str(models.linear_gaussian()).splitlines()
+    assert lines[0] == "LatentVariableModel with 66 parameters"
+    assert "posterior  DiagonalGaussian of z (3,), 42 parameters" in lines[2]
+    assert [line.split()[0] for line in lines[1:]] == ["encoder", "posterior", "decoder", "likelihood", "prior"]
+
+
 def test_people_may_bring_their_own_noise():
     model, x = models.linear_gaussian(), tf.constant(models.data())
     eps = tf.random.stateless_normal([models.B, models.S, models.L], [0, 0])

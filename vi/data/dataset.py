@@ -97,8 +97,8 @@ class Dataset:
     Attributes:
         columns: the names of the columns of a table; None if they have no names.
 
-    Arrays `x` and `y` are taken as `x_train` and `y_train`, and images `[N, H, W]` get a channel axis. Labels that are
-    text or partly missing are left out.
+    Arrays `x` and `y` are taken as `x_train` and `y_train`. Labels that are text or partly missing are left
+    out.
 
     Raises:
         ConfigError: an array is missing, or has the wrong dtype, shape or values.
@@ -228,9 +228,6 @@ class Dataset:
             why = ", which validation=given needs" if part == "validation" else ""
             held = ", ".join(self._arrays) or "nothing that is read"
             raise ConfigError(f"{self.source}: holds no array x_{part}{why}; it holds {held}.")
-        if x.ndim == 3:
-            log.info("%s: x_%s of shape %s gets a channel: %s.", self.source, part, x.shape, (*x.shape, 1))
-            x = x[..., None]
         if x.ndim < 2 or len(x) == 0:
             raise ConfigError(f"{self.source}: x_{part} has shape {x.shape}, but must be [N, *event] with N above 0.")
         if like is not None and x.shape[1:] != like.x.shape[1:]:

@@ -99,13 +99,14 @@ class ConditionalLikelihood:
     """p(x|z): a likelihood with the decoder's output `[B, S, *outputs]` and the context arrays that it reads.
 
     With a `standardization`, the likelihood describes standardized data. Data and densities here are in the user's
-    units all the same.
+    units all the same. If `plain`, because z was a NumPy array, `mean` and `mode` give NumPy arrays.
     """
 
     family: Likelihood
     output: tf.Tensor
     context: Mapping[str, tf.Tensor] = dataclasses.field(default_factory=dict)
     standardization: Standardization | None = None
+    plain: bool = False
 
     @property
     def distribution(self) -> tfd.Distribution:
@@ -120,15 +121,18 @@ class ConditionalLikelihood:
 
     def mean(self) -> tf.Tensor:
         """E[x|z], `[B, S, *event]`."""
-        return self._restore(self._family.mean())
+        return self._given(self._restore(self._family.mean()))
 
     def mode(self) -> tf.Tensor:
         """The most probable x, `[B, S, *event]`."""
-        return self._restore(self._family.mode())
+        return self._given(self._restore(self._family.mode()))
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """x ~ p(x|z) from the family's noise, both `[B, S, *event]`; passes no gradient if x is discrete."""
         return self._restore(self.family.push(self._family, noise))
+
+    def _given(self, x: tf.Tensor) -> tf.Tensor:
+        return x.numpy() if self.plain else x
 
     @property
     def _family(self) -> tfd.Distribution:

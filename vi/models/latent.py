@@ -13,6 +13,7 @@ from vi.errors import ConfigError
 from vi.likelihoods import ConditionalLikelihood, Likelihood, Standardization
 from vi.models.base import Model
 from vi.models.context import call, once, read, spread
+from vi.models.people import as_batch, describe, is_plain
 from vi.particles import Batch, Draws, DreamNoise, Noise, Particles
 from vi.posteriors import ConditionalPosterior, Posterior
 from vi.priors import Prior, PriorDensity
@@ -187,6 +188,10 @@ class LatentVariableModel(Model):
                 log_posterior=tf.reshape(log_posterior, [-1, z.shape[1]]),
             )
 
+    def __repr__(self) -> str:
+        """The parts of the model, with shapes and parameters."""
+        return describe(self)
+
     @property
     def latent_dim(self) -> int:
         """L."""
@@ -225,27 +230,41 @@ class LatentVariableModel(Model):
         return self.decode(z, batch).log_prob(batch.x[:, None]) + self.marginal(batch).log_prob(z)
 
     def encode(self, batch: Batch | tf.Tensor, step: tf.Tensor | None = None) -> ConditionalPosterior:
-        """q(z|x) for a batch or x `[B, *event]`: `encode(x).mean()` is `[B, L]`."""
-        batch = Batch.of(batch)
+        """q(z|x) for a batch or x `[B, *event]`: `encode(x).mean()` is `[B, L]`, and so are `stddev` and `quantile`.
+
+        For a NumPy array x they give NumPy arrays.
+
+        Raises:
+            ConfigError: x has another shape.
+        """
+        plain, batch = is_plain(batch), as_batch(batch, self.likelihood.event_shape, self.posterior.compute_dtype)
         features = self._features(batch, training=step is not None)
-        return self.posterior(features, step, **read(self.posterior, batch))
+        q = self.posterior(features, step, **read(self.posterior, batch))
+        return dataclasses.replace(q, plain=True) if plain else q
 
     def decode(self, z: tf.Tensor, batch: Batch | None = None, step: tf.Tensor | None = None) -> ConditionalLikelihood:
-        """p(x|z) for z `[..., L]`: `decode(z).mean()` is `[..., *event]`."""
-        z = tf.convert_to_tensor(z)
+        """p(x|z) for z `[..., L]`: `decode(z).mean()` is `[..., *event]`, a NumPy array if z is one.
+
+        Raises:
+            ConfigError: z has another shape.
+        """
+        plain = is_plain(z)
+        z = tf.convert_to_tensor(z, self.posterior.compute_dtype if plain else None)
+        if z.shape.rank is not None and (z.shape.rank == 0 or z.shape[-1] not in (None, self.latent_dim)):
+            raise ConfigError(f"z of shape {tuple(z.shape)}: the model has {self.latent_dim} latents, the last axis.")
         context = [spread(value, z.shape[:-1]) for value in read(self.decoder, batch).values()]
         flat = tf.reshape(z, [-1, z.shape[-1]])
         output = call(self.decoder, flat, context, training=step is not None)
         output = tf.reshape(output, [*tf.unstack(tf.shape(z)[:-1]), *output.shape[1:]])
         p = self.likelihood(output, **{n: v[:, None] for n, v in read(self.likelihood, batch).items()})
-        return dataclasses.replace(p, standardization=self.standardization)
+        return dataclasses.replace(p, standardization=self.standardization, plain=plain)
 
     def marginal(self, batch: Batch | tf.Tensor | None = None) -> PriorDensity:
         """p(z), or p(z|context) of a batch."""
         return self._marginal(None if batch is None else Batch.of(batch), None, ())
 
     def generate(self, n: int = 1, seed: int = 0, eps: tf.Tensor | None = None) -> tf.Tensor:
-        """E[x|z] for n draws of z ~ p(z), `[n, *event]`.
+        """E[x|z] for n draws of z ~ p(z), `[n, *event]`; a NumPy array if `eps` is one.
 
         Args:
             n: the number of draws.
@@ -262,17 +281,21 @@ class LatentVariableModel(Model):
                 needed = ", ".join(map(str, ["n", *noise.shape[1:]]))
                 raise ConfigError(f"eps of shape {tuple(given.shape)}: the prior needs noise of shape ({needed}).")
             noise = given
-        return self.decode(self.marginal().sample(noise)).mean()
+        x = self.decode(self.marginal().sample(noise)).mean()
+        return x.numpy() if eps is not None and is_plain(eps) else x
 
     def reconstruct(self, x: Batch | tf.Tensor, seed: int = 0, eps: tf.Tensor | None = None) -> tf.Tensor:
         """E[x|z] for one draw of z ~ q(z|x) for each x, `[B, *event]`.
 
-        With noise `eps` `[B, S, L]` in place of a seed, for S draws: `[B, S, *event]`.
+        With noise `eps` `[B, S, L]` in place of a seed, for S draws: `[B, S, *event]`. A NumPy array if x is one.
 
         Raises:
-            ConfigError: the noise has another shape.
+            ConfigError: x or the noise has another shape.
         """
-        batch = Batch.of(x)
+        if is_plain(x):
+            batch = as_batch(x, self.likelihood.event_shape, self.posterior.compute_dtype)
+            return self.reconstruct(batch, seed, eps).numpy()
+        batch = as_batch(x, self.likelihood.event_shape, self.posterior.compute_dtype)
         if eps is None:
             noise = self.posterior.noise([batch.x.shape[0], 1], random.seed(seed, "people"))
             return self.reconstruct(batch, eps=noise)[:, 0]

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import keras
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
+from tensorflow_probability import stats as tfp_stats
 
 from vi import random
-from vi.errors import ConfigError
+from vi.errors import ConfigError, SettingError
 from vi.substitution import Pair, Substitution, current
 
 if TYPE_CHECKING:
@@ -115,12 +116,14 @@ class ConditionalPosterior:
         parameters: `[B, 1, ...]` each.
         weights_stopped: True if no weight of the family passes a gradient.
         values: variables, each with the value that replaces it whenever the family's weights are read.
+        plain: True if x was a NumPy array; `mean`, `stddev` and `quantile` then give NumPy arrays.
     """
 
     family: Posterior
     parameters: dict[str, tf.Tensor]
     weights_stopped: bool = False
     values: tuple[Pair, ...] = dataclasses.field(default_factory=current)
+    plain: bool = False
 
     @property
     def name(self) -> str:
@@ -169,11 +172,43 @@ class ConditionalPosterior:
     def mean(self) -> tf.Tensor:
         """E q[z], `[B, L]`. Without a closed form it is the mean of 1,000 samples, which are the same at every call."""
         try:
-            return tf.squeeze(self.distribution.mean(), axis=1)
+            return self._given(tf.squeeze(self.distribution.mean(), axis=1))
         except (NotImplementedError, AttributeError):
-            batch = tf.nest.flatten(self.parameters)[0].shape[0]
-            z, _ = self.sample(self.family.noise([batch, 1000], random.seed(0, "people")))
-            return tf.reduce_mean(z, axis=1)
+            return self._given(tf.reduce_mean(self._thousand(), axis=1))
+
+    def stddev(self) -> tf.Tensor:
+        """The standard deviation of each latent dimension, `[B, L]`; from samples as in `mean`."""
+        try:
+            return self._given(tf.squeeze(self.distribution.stddev(), axis=1))
+        except (NotImplementedError, AttributeError):
+            return self._given(tf.math.reduce_std(self._thousand(), axis=1))
+
+    def quantile(self, probability: float) -> tf.Tensor:
+        """The quantile of each latent dimension, `[B, L]`; if q does not factorize, from samples as in `mean`.
+
+        Args:
+            probability: 0.05 for the 5% quantile.
+
+        Raises:
+            ConfigError: the probability is not between 0 and 1.
+        """
+        if not 0 <= probability <= 1:
+            raise SettingError("probability", probability, "must be from 0 to 1.")
+        try:
+            factors = self.family.marginals(self.distribution)
+            if factors is not None and not factors.event_shape.rank:
+                return self._given(tf.squeeze(factors.quantile(probability), axis=1))
+        except (NotImplementedError, AttributeError):
+            pass
+        return self._given(tfp_stats.percentile(self._thousand(), 100 * probability, axis=1))
+
+    def _given(self, value: tf.Tensor) -> tf.Tensor:
+        return value.numpy() if self.plain else value
+
+    def _thousand(self) -> tf.Tensor:
+        """1,000 samples, `[B, 1000, L]`, the same at every call."""
+        batch = tf.nest.flatten(self.parameters)[0].shape[0]
+        return self.sample(self.family.noise([batch, 1000], random.seed(0, "people")))[0]
 
     def masses(self, samples: int) -> tf.Tensor | None:
         """The probability of each of S samples, `[B, S]`, if latents are enumerated (`Particles.mass`).

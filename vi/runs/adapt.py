@@ -27,7 +27,7 @@ def adapt(model: LatentVariableModel, data: Dataset, output_bias: bool) -> None:
         set_output_bias(model.decoder, model.likelihood.initial_output, mean)
     if model.likelihood.adapts:
         z = np.zeros([1, model.latent_dim], keras.config.floatx())
-        mean = model.decode(z).mean()[0].numpy()
+        mean = model.decode(z).mean()[0]
         model.likelihood.adapt(np.sqrt(data.sd**2 + (data.mean - mean) ** 2) / scale)
 
 

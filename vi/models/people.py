@@ -1,0 +1,58 @@
+"""What people give to a model, as tensors of its shapes, and what a model tells people about itself."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from vi.errors import ConfigError
+from vi.particles import Batch
+
+if TYPE_CHECKING:
+    from vi.models.latent import LatentVariableModel
+
+
+def is_plain(x: Any) -> bool:
+    """Whether x is a NumPy array, a list or a table: neither a tensor nor a batch."""
+    return x is not None and not isinstance(x, Batch) and not tf.is_tensor(x)
+
+
+def as_batch(x: Any, event: tuple[int, ...], dtype: str) -> Batch:
+    """The batch itself, or a batch of bare data x `[B, *event]`; images `[B, h, w]` get the channel of the event.
+
+    Raises:
+        ConfigError: x has another shape.
+    """
+    if isinstance(x, Batch) or x is None:
+        return Batch.of(x)
+    x = tf.convert_to_tensor(x, dtype if is_plain(x) else None)
+    if len(event) == 3 and event[-1] == 1 and x.shape.rank == 3:
+        x = x[..., None]
+    if not x.shape[1:].is_compatible_with(event) or x.shape.rank == 0:
+        needed = ", ".join(map(str, ("B", *event)))
+        raise ConfigError(
+            f"x of shape {tuple(x.shape)}: the model takes data of shape {event}, so x must be of shape ({needed})."
+        )
+    return Batch.of(x)
+
+
+def describe(model: LatentVariableModel) -> str:
+    """A line for each part of a model, with its class, shapes and parameters."""
+    event, latents = model.likelihood.event_shape, (model.latent_dim,)
+    parts = {
+        "encoder": (model.encoder, f"x {event}"),
+        "posterior": (model.posterior, f"z {latents}"),
+        "decoder": (model.decoder, f"z {latents}"),
+        "likelihood": (model.likelihood, f"x {event}"),
+        "prior": (model.prior, f"z {latents}"),
+    }
+    lines = []
+    for name, (part, shape) in parts.items():
+        size = sum(math.prod(v.shape) for v in part.trainable_variables)
+        of = "of" if name in ("posterior", "likelihood", "prior") else "takes"
+        lines.append(f"  {name:10} {type(part).__name__} {of} {shape}, {size:,} parameters")
+    total = sum(math.prod(v.shape) for v in (*model.generative_variables, *model.inference_variables))
+    standardized = ", of standardized data" if model.standardization is not None else ""
+    return "\n".join([f"{type(model).__name__} with {total:,} parameters{standardized}", *lines])
