@@ -117,3 +117,11 @@ def test_at_zero_weights_the_mean_is_the_mean_of_the_data_or_of_each_channel(mak
     nameless = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     with pytest.raises(ConfigError, match="output_bias"):
         networks.set_output_bias(nameless, likelihood.initial_output, mean)
+
+
+def test_images_without_a_channel_get_one_inside_the_convolutions():
+    encoder, decoder = networks.conv_encoder((8, 6)), networks.conv_decoder(2, (8, 6))
+    assert encoder(np.zeros((3, 8, 6), "float32")).shape == (3, 128)
+    assert decoder(np.zeros((3, 2), "float32")).shape == (3, 8, 6)
+    networks.set_output_bias(decoder, lambda mean: mean, np.full((8, 6), 0.25))
+    assert decoder.get_layer("output").bias.numpy() == 0.25

@@ -28,7 +28,7 @@ def conv_encoder(
     """Convolutions of x − offset, then dense layers.
 
     Args:
-        event_shape: (height, width, channels).
+        event_shape: (height, width, channels), or (height, width) of images with one channel.
         filters: of each convolution.
         kernel_size: of all convolutions, or of each.
         strides: of all, or of each.
@@ -45,7 +45,8 @@ def conv_encoder(
     _sizes(event_shape, each)
     body = [layers.Conv2D(number, activation=activation, **one) for number, one in zip(filters, each, strict=True)]
     dense = [layers.Dense(width, activation=activation) for width in hidden]
-    return keras.Sequential([*input_layers(event_shape, offset), *body, layers.Flatten(), *dense], name="encoder")
+    inputs = [*input_layers(event_shape, offset), *_reshaped(event_shape, (*event_shape[:2], 1))]
+    return keras.Sequential([*inputs, *body, layers.Flatten(), *dense], name="encoder")
 
 
 def conv_decoder(
@@ -66,7 +67,7 @@ def conv_decoder(
 
     Args:
         latent_dim: L.
-        outputs: (height, width, channels).
+        outputs: (height, width, channels), or (height, width) of images with one channel.
         filters: of each transposed convolution.
         kernel_size: of all transposed convolutions, or of each.
         strides: of all, or of each.
@@ -95,8 +96,9 @@ def conv_decoder(
     body += [layers.Reshape((*sizes[0], units // pixels))]
     for number, one, before, after in zip(filters, each, sizes[:-1], sizes[1:], strict=True):
         body += _transposed(number, activation, one, before, after)
-    output = layers.Conv2D(outputs[2], output_kernel_size, padding="same", name="output")
-    return keras.Sequential([keras.Input((latent_dim,)), *body, output], name="decoder")
+    channels = outputs[2] if len(outputs) == 3 else 1
+    output = layers.Conv2D(channels, output_kernel_size, padding="same", name="output")
+    return keras.Sequential([keras.Input((latent_dim,)), *body, output, *_reshaped(outputs, outputs)], name="decoder")
 
 
 def _each(filters: Sequence[int], **settings: Any) -> list[dict[str, Any]]:
@@ -137,8 +139,13 @@ def _transposed(
     return [layers.Conv2DTranspose(filters, activation=activation, output_padding=missing, **one)]
 
 
+def _reshaped(image: Sequence[int], shape: Sequence[int]) -> list[Any]:
+    """A layer that adds or removes the channel axis of an image without one; no layer for other images."""
+    return [layers.Reshape(tuple(shape))] if len(image) == 2 else []
+
+
 def _require_image(shape: Sequence[int], kind: str) -> None:
-    if len(shape) != 3:
+    if len(shape) not in (2, 3):
         raise ConfigError(
             f"conv_{kind} needs data of shape (height, width, channels), these are of shape {tuple(shape)}; give "
             f"images an axis of channels, or use mlp_{kind}."
