@@ -1,0 +1,17 @@
+"""The table of mistakes fits the code."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.mutation.table import MISTAKES
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name)
+def test_each_mistake_replaces_a_text_that_occurs_once(mistake):
+    text = (ROOT / "vi" / mistake.file).read_text()
+    assert text.count(mistake.before) == 1
+    assert mistake.after != mistake.before
+    assert all((ROOT / "tests" / name).is_file() for name in mistake.tests.split())
