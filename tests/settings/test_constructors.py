@@ -186,6 +186,23 @@ def test_names_made_at_run_time_are_not_denied(place):
     assert read("my_dynamic.a") is None
 
 
+CALLS = (
+    "sys.modules['os'].mkdir('made')",
+    "Annotated[int, Range(below=sys.modules['os'].mkdir('made'))]",
+    "Annotated[int, Between('made')]",
+    "Annotated[int, [Range('made') for Range in [sys.modules['os'].mkdir]]]",
+    "__import__('os').mkdir('made')",
+)
+
+
+@pytest.mark.parametrize("annotation", CALLS)
+def test_an_annotation_calls_nothing_but_ranges(annotation, place):
+    imports = "from typing import Annotated, sys\nfrom vi.kinds import Range\nBetween = sys.modules['os'].mkdir\n"
+    (place / "my_calls.py").write_text(f"{imports}def thing(a: {annotation} = 1): ...\n")
+    assert arguments("my_calls.thing") == {"a": (1, "anything")}
+    assert not (place / "made").exists()
+
+
 def test_a_changed_file_is_read_again(place):
     (place / "my_new.py").write_text("class Thing:\n    def __init__(self, a): ...\n")
     assert list(read("my_new.Thing").arguments) == ["a"]

@@ -13,7 +13,7 @@ from typing import Any
 from vi import kinds
 from vi.errors import ConfigError
 from vi.settings.keys import is_of
-from vi.settings.modules import UNREADABLE, Module, follow, locate
+from vi.settings.modules import UNREADABLE, Module, Unreadable, follow, locate
 
 REQUIRED = object()
 """The default of a required argument."""
@@ -21,6 +21,12 @@ VOCABULARY = ("typing", "collections.abc", "vi.kinds")
 """The modules that are imported because annotations use their names."""
 TYPES = {each.__name__: each for each in (int, float, bool, str, list, tuple, set)}
 """The names of annotations that are not imported."""
+SYNTAX = (
+    *(ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.keyword, ast.Constant, ast.Tuple, ast.List, ast.Load),
+    *(ast.BinOp, ast.BitOr, ast.UnaryOp, ast.USub),
+)
+RANGES = (kinds.Range, kinds.AtLeast, kinds.Between)
+"""All that an annotation may call, so that its evaluation runs no code of the module."""
 
 
 class Code(str):
@@ -162,7 +168,7 @@ def _argument(module: Module, annotation: ast.expr | None, value: ast.expr | Non
 
 
 def _kind(module: Module, annotation: ast.expr) -> kinds.Kind:
-    """The kind of an annotation; anything, if a name of it is neither of `TYPES` or `VOCABULARY` nor a type alias."""
+    """The kind of an annotation; anything, if it is not of `SYNTAX`, or a name has no meaning here."""
     try:
         return kinds.kind_of(_evaluate(module, annotation))
     except Exception:
@@ -170,7 +176,11 @@ def _kind(module: Module, annotation: ast.expr) -> kinds.Kind:
 
 
 def _evaluate(module: Module, expression: ast.AST) -> Any:
-    names = {node.id for node in ast.walk(expression) if isinstance(node, ast.Name)} & module.names.keys()
+    nodes = [*ast.walk(expression)]
+    called = [_evaluate(module, node.func) for node in nodes if isinstance(node, ast.Call)]
+    if not all(isinstance(node, SYNTAX) for node in nodes) or not all(each in RANGES for each in called):
+        raise Unreadable
+    names = {node.id for node in nodes if isinstance(node, ast.Name)} & module.names.keys()
     known = {name: _named(module, name) for name in names}
     return eval(ast.unparse(expression), {"__builtins__": TYPES, **known})
 
