@@ -4,10 +4,12 @@ Every case changes one thing in a copy of a small run. All commands that would r
 """
 
 import contextlib
+import gc
 import json
 import os
 import shutil
 import socket
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -300,3 +302,14 @@ def test_claims_of_an_array_are_checked_before_memory_is_taken(tmp_path, monkeyp
         assert_refused(lambda: vi.train(["data=arrays", "data.path=x.npy"]), "data.path=x.npy: cannot be read")
     np.save(tmp_path / "objects.npy", np.array([{}], dtype=object), allow_pickle=True)
     assert_refused(lambda: vi.train(["data=arrays", "data.path=objects.npy"]), "data.path=objects.npy: cannot be read")
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in")  # the archive is open until its error is collected
+@pytest.mark.parametrize("shape", ["(1000000000000,)", "(1000000, 1000000)", "(-1, 2)", "(3,)"])
+def test_claims_in_an_archive_are_one_sentence(shape, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
+    with zipfile.ZipFile("x.npz", "w") as archive:
+        archive.writestr("x_train.npy", b"\x93NUMPY\x01\x00" + np.uint16(118).tobytes() + header.encode())
+    assert_refused(lambda: vi.train(["data=arrays", "data.path=x.npz"]), "x_train")
+    gc.collect()

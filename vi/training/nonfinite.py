@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import tensorflow as tf
@@ -121,7 +122,7 @@ def replay(trainer: Trainer, folder: Path) -> Examination:
         checkpoints.read(folder, trainer.state)
         with np.load(folder / "batch.npz") as kept:
             x = kept["x"]
-    except (OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError) as error:
+    except (OSError, ValueError, LookupError, RuntimeError, MemoryError, BadZipFile, tf.errors.OpError) as error:
         raise ConfigError(
             f"{folder}: holds no step that can be replayed ({reason(error)}); it must be the folder "
             "nonfinite of a run that was stopped at a number that is not finite."
