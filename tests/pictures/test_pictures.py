@@ -204,6 +204,13 @@ def test_seven_data_of_one_feature(path, drawn):
     assert len(drawn[0].axes) == 7
 
 
+def test_reconstructions_of_a_table_are_points_over_the_names_of_its_columns(path, drawn):
+    pictures.reconstructions(path, RNG.random((3, 2)), RNG.random((3, 2)), ["age", "height"])
+    for axes in drawn[0].axes:
+        assert {line.get_linestyle() for line in axes.lines} == {"None"}
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["age", "height"]
+
+
 def test_data_stand_above_their_reconstructions(path, drawn):
     x = RNG.random((3, 4, 4, 1))
     pictures.reconstructions(path, x, np.zeros_like(x))

@@ -65,7 +65,9 @@ class ModelPictures:
     def reconstructions(self, path: Path) -> None:
         """Ten data and a reconstruction of each."""
         x = self._view(10)
-        observed.reconstructions(path, _as_images(x), _as_images(self.model.reconstruct(x)))
+        observed.reconstructions(
+            path, _as_images(x), _as_images(self.model.reconstruct(x)), self.evaluator.data.columns
+        )
 
     def samples(self, path: Path) -> None:
         """One datum and 25 reconstructions of it."""

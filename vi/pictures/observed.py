@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from vi.pictures.style import BLUE, COLUMN, ORANGE, PAGE, integer_axis, open_figure, strip, tile_images
 
+NAMED = 20
+"""The most columns whose names are written in a picture."""
 
-def reconstructions(path: Path, x: np.ndarray, reconstruction: np.ndarray) -> None:
+
+def reconstructions(path: Path, x: np.ndarray, reconstruction: np.ndarray, names: Sequence[str] | None = None) -> None:
     """Draws the first ten data and their reconstructions, both `[n, *event]`.
 
-    Images `[h, w, c]` are drawn in two rows. Other events are drawn as lines over their features, in a panel each.
+    Images `[h, w, c]` are drawn in two rows. Other events are drawn over their features, in a panel each: as lines, or
+    as points if they are few or have `names`, the names of the columns of a table.
     """
     x, reconstruction = x[:10], reconstruction[:10]
     n = len(x)
@@ -29,17 +34,20 @@ def reconstructions(path: Path, x: np.ndarray, reconstruction: np.ndarray) -> No
     rows = math.ceil(n / columns)
     x, reconstruction = x.reshape(n, -1), reconstruction.reshape(n, -1)
     feature = np.arange(1, x.shape[1] + 1)
-    size = 3 if len(feature) <= 30 else 0
+    few = names is not None or len(feature) <= 30
+    size, lines_of = (3, ("o", "x")) if few else (0, ("-o", "--x"))
     with open_figure(path, max(COLUMN, PAGE * columns / 5), 0.5 + 1.3 * rows) as figure:
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat
         for i, axes in enumerate(panels[:n]):
-            lines = axes.plot(feature, x[i], "-o", color=BLUE, markersize=size, linewidth=1)
-            lines += axes.plot(feature, reconstruction[i], "--x", color=ORANGE, markersize=size, linewidth=1)
+            lines = axes.plot(feature, x[i], lines_of[0], color=BLUE, markersize=size, linewidth=1)
+            lines += axes.plot(feature, reconstruction[i], lines_of[1], color=ORANGE, markersize=size, linewidth=1)
             integer_axis(axes, feature, ticks=5)
+            if names is not None and len(names) <= NAMED:
+                axes.set_xticks(feature, labels=names, rotation=90)
             axes.tick_params(labelbottom=i + columns >= n)
         for axes in panels[n:]:
             axes.remove()
-        figure.supxlabel("feature")
+        figure.supxlabel("feature" if names is None else "column")
         figure.supylabel("value")
         figure.legend(lines, ["data", "reconstruction"], loc="outside upper center", ncols=2)
 
