@@ -3,6 +3,7 @@
 `vi.train(overrides)` trains as the command `vi-train` does; `vi.load(run_dir)` gives a trained model back.
 """
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ __all__ = [
     "train",
 ]
 __version__ = "0.1.0"
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides the lines that TensorFlow prints when it starts
 
 _HOMES = {
     "ConfigError": "errors",

@@ -2,8 +2,10 @@
 
 import datetime
 import json
+import os
 import shutil
 import subprocess
+import sys
 import textwrap
 import types
 
@@ -437,3 +439,12 @@ def test_a_real_likelihood_of_bits_is_remarked(tmp_path, caplog):
     caplog.clear()
     config = compose.resolve(*compose.compose([*overrides, "data.binarization=none"]))
     assert not build.build(config).data.binary
+
+
+@pytest.mark.parametrize("chosen", [None, "0"])
+def test_import_hides_the_first_lines_of_tensorflow_unless_the_user_has_chosen(chosen):
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    environment |= {} if chosen is None else {"TF_CPP_MIN_LOG_LEVEL": chosen}
+    shown = "import os, vi; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+    printed = subprocess.run([sys.executable, "-c", shown], env=environment, capture_output=True, text=True, check=True)
+    assert printed.stdout == f"{chosen or '3'}\n"
