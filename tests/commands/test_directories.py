@@ -30,7 +30,7 @@ from vi.commands import jobs
 
 def train(config, directory, line, typed):
     (directory / "config.yaml").open("x").close()
-    return {"best": {"validation/nll": 1.0}, "epoch": 1.0, "overrides": []}
+    return {"best": {"validation/nll": 1.0}, "epoch": 1.0, "overrides": [], "test_data": True}
 
 jobs._train = train
 """
