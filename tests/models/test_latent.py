@@ -217,7 +217,5 @@ class NotIndependent(Gaussian):
 
 def test_a_likelihood_without_its_event_is_named():
     plain = models.linear_gaussian()
-    with pytest.raises(
-        ConfigError, match=r"the likelihood NotIndependent: .* wrap its distribution in tfd\.Independent"
-    ):
+    with pytest.raises(ConfigError, match=r"the likelihood NotIndependent: .* wrap it in tfd\.Independent"):
         LatentVariableModel(plain.encoder, plain.posterior, plain.decoder, NotIndependent((models.D,)), plain.prior)

@@ -311,7 +311,7 @@ DATA = {
         "data.path=text.npy: cannot be read as an .npy file of numbers (This file contains pickled (object) data)."
     ),
     "data=arrays data.path=cut.npy": (
-        "data.path=cut.npy: cannot be read as an .npy file of numbers (Failed to read all data for array)."
+        "data.path=cut.npy: cannot be read as an .npy file of numbers (mmap length is greater than file size)."
     ),
     "data=arrays data.path=other.npz": "other.npz: holds no array x_train; it holds a, b.",
     "data=arrays data.path=objects.npz": (

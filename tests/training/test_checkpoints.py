@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -170,3 +171,21 @@ def test_the_model_alone_can_be_read(tmp_path):
 def test_none_is_a_sentence(tmp_path):
     with pytest.raises(ConfigError, match="holds no best checkpoint that can be read"):
         Checkpoints(tmp_path, {"model": [tf.Variable(0.0)]}).restore("best")
+
+
+def test_a_checkpoint_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
+    trainer = make_trainer()
+    checkpoints = Checkpoints(tmp_path, trainer.state)
+    checkpoints.save(2, {"step": 2})
+    rename = Path.rename
+    full = OSError(28, "No space left on device")
+
+    def fails(path, target):
+        if path.name == ".step_000000002.partial":
+            raise full
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fails)
+    with pytest.raises(RunError, match="the last good one is step_000000002"):
+        checkpoints.save(2, {"step": 2, "again": True})
+    assert checkpoints.restore("last") == {"step": 2}

@@ -66,10 +66,10 @@ class LatentVariableModel(Model):
         q = self.encode(example)
         z, _ = q.sample(self.noise(Draws(), tf.range(1), random.seed(0, "train"), 0).posterior)
         log_likelihood = self.decode(q.code(z), example).log_prob(example.x[:, None])  # makes the missing variables
-        if log_likelihood.shape != (1, 1):
+        if log_likelihood.shape != z.shape[:2]:
             raise ConfigError(
-                f"the likelihood {type(likelihood).__name__}: log p(x|z) of one datum and one sample has shape "
-                f"{tuple(log_likelihood.shape)}, but must have shape (1, 1); wrap its distribution in tfd.Independent, "
+                f"the likelihood {type(likelihood).__name__}: log p(x|z) of one datum has shape "
+                f"{tuple(log_likelihood.shape)}, but must have shape {tuple(z.shape[:2])}; wrap it in tfd.Independent, "
                 f"so that its event has shape {likelihood.event_shape}."
             )
         q.against(self.marginal(example)).log_prob(z)

@@ -66,6 +66,8 @@ class Checkpoints:
             partial.rename(target)
             shutil.rmtree(replaced, ignore_errors=True)
         except (OSError, tf.errors.OpError) as error:
+            if replaced.exists() and not target.exists():
+                replaced.rename(target)
             shutil.rmtree(partial, ignore_errors=True)
             good = "no checkpoint was written before" if last is None else f"the last good one is {last.name}"
             raise RunError(
