@@ -218,3 +218,16 @@ def test_reading_imports_neither_tensorflow_nor_the_module():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
     assert constructors.VOCABULARY == ("typing", "collections.abc", "vi.kinds")
+
+
+@pytest.mark.parametrize("start", ["import typing", "from vi.kinds import typing", "from typing import sys"])
+def test_an_annotation_reaches_no_module_beyond_the_vocabulary(tmp_path, monkeypatch, start):
+    name, root = f"reaching_{len(start)}", "sys" if start.endswith("sys") else "typing.sys"
+    text = f"{start}\nclass Net:\n    def __init__(self, x: {root}.modules['trap'][0] = 1): ...\n"
+    (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    taken = []
+    trap = type("Trap", (), {"__getitem__": lambda self, key: taken.append(key)})()
+    monkeypatch.setitem(sys.modules, "trap", trap)
+    assert "x" in read(f"{name}.Net").arguments
+    assert not taken

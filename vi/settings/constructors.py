@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
-import pkgutil
+import importlib
 import re
+import types
 from pathlib import Path
 from typing import Any
 
@@ -182,16 +183,33 @@ def _evaluate(module: Module, expression: ast.AST) -> Any:
         raise Unreadable
     names = {node.id for node in nodes if isinstance(node, ast.Name)} & module.names.keys()
     known = {name: _named(module, name) for name in names}
+    for node in nodes:
+        if isinstance(node, ast.Attribute):
+            _require_vocabulary(known.get(ast.unparse(node.value)), node.attr)
     return eval(ast.unparse(expression), {"__builtins__": TYPES, **known})
+
+
+def _require_vocabulary(owner: Any, name: str) -> None:
+    """Raises Unreadable unless the owner is a module of the vocabulary, and the name is one of its types or kinds.
+
+    Other attributes lead to `sys.modules`, and some of its modules run code when an element is taken.
+    """
+    if getattr(owner, "__name__", "") not in VOCABULARY or isinstance(getattr(owner, name), types.ModuleType):
+        raise Unreadable
 
 
 def _named(module: Module, name: str) -> Any:
     bound = module.names[name]
     if not isinstance(bound, str):
         return _evaluate(module, bound)
-    if is_of(bound, VOCABULARY):
-        return pkgutil.resolve_name(bound)
+    if bound in VOCABULARY:
+        return importlib.import_module(bound)
     home, _, name = bound.rpartition(".")
+    if home in VOCABULARY:
+        _require_vocabulary(owner := importlib.import_module(home), name)
+        return getattr(owner, name)
+    if is_of(bound, VOCABULARY):
+        raise Unreadable
     return _named(locate(home)[0], name)
 
 
