@@ -33,7 +33,7 @@ CASES = {
     "a list of positive whole numbers, such as [256]": (kinds.Widths, [[], [3, 4]], [3, [0], ["a"], "ab"]),
     "a list of at least one positive whole number, such as [256]": (kinds.Filters, [[3]], [[], [0]]),
     "a list, each element a finite number": (Sequence[float], [[], [1, 2.5]], [1, ["a"]]),
-    "a whole number of at least 1, or a list of them, one a layer": (
+    "a whole number of at least 1, or a list with one such value for each layer": (
         PerLayer[Annotated[int, Positive]],
         [3, [1, 2]],
         [0, [], [0]],

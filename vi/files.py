@@ -101,7 +101,7 @@ def damage(error: BaseException) -> str:
         return "it is nested too deeply"
     if isinstance(error, MemoryError | OverflowError):
         return "its numbers are too large"
-    return " ".join(reason(error).split())[:300]
+    return reason(error)[:300]
 
 
 def require_real(directory: Path) -> None:

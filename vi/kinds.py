@@ -88,7 +88,8 @@ def _is_number(value: Any) -> bool:
     return _is_whole(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _is_list(value: Any) -> bool:
+def is_list(value: Any) -> bool:
+    """Whether a value is a list, and not a text."""
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
@@ -100,7 +101,7 @@ def _widths(least: int) -> Kind:
     noun = "at least one positive whole number" if least else "positive whole numbers"
     return Kind(
         f"a list of {noun}, such as [256]",
-        lambda v: _is_list(v) and len(v) >= least and all(_is_whole(width) and width > 0 for width in v),
+        lambda v: is_list(v) and len(v) >= least and all(_is_whole(width) and width > 0 for width in v),
     )
 
 
@@ -155,7 +156,7 @@ def kind_of(annotation: Any) -> Kind:
         return Kind(" or ".join(filter(None, [", ".join(names), last])), lambda v: any(v == w for w in arguments))
     if origin in _LISTS or annotation in _LISTS:
         element = kind_of(arguments[0]) if arguments else ANYTHING
-        return Kind(_list_of(element), lambda v: _is_list(v) and all(map(element.test, v)))
+        return Kind(_list_of(element), lambda v: is_list(v) and all(map(element.test, v)))
     return _PLAIN.get(annotation, ANYTHING)
 
 
@@ -176,8 +177,8 @@ def _ranged(base: Any, limits: Range) -> Kind:
 
 def _per_layer(one: Kind) -> Kind:
     return Kind(
-        f"{one.allowed}, or a list of them, one a layer",
-        lambda v: one.test(v) or (_is_list(v) and len(v) > 0 and all(map(one.test, v))),
+        f"{one.allowed}, or a list with one such value for each layer",
+        lambda v: one.test(v) or (is_list(v) and len(v) > 0 and all(map(one.test, v))),
     )
 
 

@@ -123,7 +123,7 @@ REFUSED = {
     "labels": (
         {"x_train": X, "y_train": np.ones(3)},
         {},
-        "y_train has shape (3,), but must be (20,), one a datum.",
+        "y_train has shape (3,), but must be (20,): one number for each datum.",
     ),
     "weights": (
         {"x_train": X, "weight_train": np.r_[np.ones(19), -1]},
@@ -227,7 +227,7 @@ def test_absent_and_offline_is_one_sentence(monkeypatch):
 
     monkeypatch.setattr(keras.datasets.mnist, "load_data", offline)
     monkeypatch.delenv("VI_DATA_DIR", raising=False)
-    with pytest.raises(ConfigError, match=r"path=None: mnist\.npz is neither in Keras's cache"):
+    with pytest.raises(ConfigError, match=r"path=None: mnist\.npz is not in Keras's cache"):
         data.mnist(None)
 
 

@@ -9,7 +9,7 @@ import vi
 from tests.support import models
 from tests.support.runs import TINY
 from vi.evaluation.evaluator import Evaluator
-from vi.evaluation.latents import Collapse, active_units
+from vi.evaluation.latents import active_units, collapse_sentence
 from vi.posteriors import FullCovarianceGaussian
 from vi.runs import build
 from vi.runs.training import advice_on_collapse
@@ -29,7 +29,7 @@ def sentence_of(posterior, quiet):
         bias = model.posterior.trainable_variables[-1]
         bias.assign(np.where(np.arange(bias.shape[0]) % models.L < quiet, 0, bias))
     data = models.dataset(40)
-    return Collapse(Evaluator(model, data, jit=False), data.validation).sentence()
+    return collapse_sentence(Evaluator(model, data, jit=False), data.validation)
 
 
 def test_it_is_said_if_most_latents_have_collapsed():

@@ -78,7 +78,7 @@ def test_a_network_trains_as_under_keras(kind):
     ordered = tf.data.Dataset.from_tensor_slices((np.stack(batches), np.stack(batches)))
     plain.fit(ordered, shuffle=False, verbose=0)
     found = [*model.encoder.get_weights(), *model.posterior.head.get_weights(), *model.decoder.get_weights()]
-    for variable, ours, theirs in zip(plain.variables, found, plain.get_weights(), strict=False):
+    for variable, ours, theirs in zip(plain.weights, found, plain.get_weights(), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-9, err_msg=variable.path)
     np.testing.assert_allclose(model.reconstruct(x[:5]), plain.predict(x[:5], verbose=0), rtol=1e-6, atol=1e-9)
 

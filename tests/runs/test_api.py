@@ -436,9 +436,6 @@ def test_a_real_likelihood_of_bits_is_remarked(tmp_path, caplog):
     overrides = [*TINY, "encoder.hidden=[4]", "decoder.hidden=[4]", "likelihood=gaussian", "trainer.epochs=0.1"]
     vi.train(overrides, directory=tmp_path / "bits")
     assert "The data are bits (data.binarization=dynamic), but the likelihood is of real data" in caplog.text
-    caplog.clear()
-    config = compose.resolve(*compose.compose([*overrides, "data.binarization=none"]))
-    assert not build.build(config).data.binary
 
 
 @pytest.mark.parametrize("chosen", [None, "0"])

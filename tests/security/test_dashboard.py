@@ -46,8 +46,11 @@ def test_no_logger_of_a_strangers_run_matters(run, logger):
 def test_the_command_line_gives_a_resumed_run_of_a_stranger_its_dashboard(run):
     for typed, expected in (
         ([], None),
-        (["logger=wandb"], {"mode": "offline", "project": "vi", "entity": None}),
-        (["logger.wandb.project=mine"], {"mode": "offline", "project": "mine", "entity": None}),
+        (["logger=wandb"], {"mode": "offline", "project": "vi", "entity": None, "tags": [], "group": None}),
+        (
+            ["logger.wandb.project=mine"],
+            {"mode": "offline", "project": "mine", "entity": None, "tags": [], "group": None},
+        ),
     ):
         words = [f"resume={run}", *typed]
         assert overrides.resumed(run, words, compose.compose(words)[0])["logger"]["wandb"] == expected

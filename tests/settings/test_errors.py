@@ -321,7 +321,9 @@ DATA = {
         "strings.npz: x_train has dtype <U1, but must be of real numbers of at most 64 bits."
     ),
     "data=arrays data.path=nan.npz": "nan.npz: x_train[7, 3] = nan is not finite.",
-    "data=arrays data.path=labels.npz": ("labels.npz: y_train has shape (39,), but must be (40,), one a datum."),
+    "data=arrays data.path=labels.npz": (
+        "labels.npz: y_train has shape (39,), but must be (40,): one number for each datum."
+    ),
     "data=arrays data.path=weights.npz": "weights.npz: weight_train[0] = -1 is negative.",
     "data=arrays data.path=one_axis.npz": (
         "one_axis.npz: x_train has shape (40,), but must be [N, *event] with N above 0."

@@ -18,7 +18,7 @@ import yaml
 from vi.errors import ConfigError
 from vi.files import MEGABYTE, damage, read_text, require_real
 from vi.runs.directory import in_use, read_summary
-from vi.settings.trust import refuse_tricks
+from vi.settings.trust import require_plain_yaml
 
 STATES = ("finished", "running", "interrupted", "killed", "failed", "damaged")
 NOT_RUNS = ("wandb", "checkpoints", "nonfinite")  # folders of a run that may hold a config.yaml of their own
@@ -96,20 +96,15 @@ def root_of(directories: Sequence[Path]) -> Path:
 
 def read(directory: Path, path: str) -> RecordedRun:
     """Reads the files of a run. The run is damaged if a file cannot be read."""
-    run = RecordedRun(directory, path)
+    run, errors = RecordedRun(directory, path), []
+    readers = {"config": _read_config, "metrics": _read_metrics, "summary": read_summary}
     try:
         require_real(directory)
-    except ConfigError as error:
-        run.sentence = str(error).replace(f"{directory}{os.sep}", "")
-        return run
-    readers = {"config": _read_config, "metrics": _read_metrics, "summary": read_summary}
-    errors = []
-    for name, reader in readers.items():
-        try:
-            setattr(run, name, reader(directory))
-        except ConfigError as error:
-            errors.append(error)
-    try:
+        for name, reader in readers.items():
+            try:
+                setattr(run, name, reader(directory))
+            except ConfigError as error:
+                errors.append(error)
         if errors:
             raise errors[0]
         run.state, run.sentence = _state(run)
@@ -167,7 +162,7 @@ def _read_config(directory: Path) -> dict[str, Any]:
     file = directory / "config.yaml"
     try:
         text = read_text(file, MEGABYTE)
-        refuse_tricks(text)
+        require_plain_yaml(text)
         config = yaml.safe_load(text)
     except FileNotFoundError:
         return {}

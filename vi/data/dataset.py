@@ -80,6 +80,8 @@ class Split:
 class Dataset:
     """Training, validation and test data from named arrays, checked when opened.
 
+    Arrays `x` and `y` are taken as `x_train` and `y_train`. Labels that are text or partly missing are left out.
+
     Args:
         arrays: `x_train`, and optionally `x_validation`, `x_test`, labels `y_*` for each of them, and weights of the
             training data: `weight_train` of the losses, and `kl_weight_train` of the KL terms. Each array is read when
@@ -96,9 +98,6 @@ class Dataset:
 
     Attributes:
         columns: the names of the columns of a table; None if they have no names.
-
-    Arrays `x` and `y` are taken as `x_train` and `y_train`. Labels that are text or partly missing are left
-    out.
 
     Raises:
         ConfigError: an array is missing, or has the wrong dtype, shape or values.
@@ -285,7 +284,9 @@ class Dataset:
                 f"{self.source}: {name} has dtype {array.dtype}, but must be of real numbers of at most 64 bits."
             )
         if length is not None and array.shape != (length,):
-            raise ConfigError(f"{self.source}: {name} has shape {array.shape}, but must be ({length},), one a datum.")
+            raise ConfigError(
+                f"{self.source}: {name} has shape {array.shape}, but must be ({length},): one number for each datum."
+            )
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             self._refuse(name, ~np.isfinite(array), array, "is not finite")
         return array.astype(np.uint8) if array.dtype == bool else array

@@ -180,7 +180,7 @@ def _keras_images(name: str, path: str | None, **options) -> Dataset:
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:
-        found = f"{name}.npz is neither in Keras's cache nor to be downloaded ({' '.join(str(error).split())})"
+        found = f"{name}.npz is not in Keras's cache, and the download failed ({' '.join(str(error).split())})"
         raise SettingError("path", path, f"{found}; set path or {DIRECTORY} to a folder that holds it.") from None
     return Dataset(_Images(dict(zip(keys, (*train, *test), strict=True)), names), f"Keras's {name}", **options)
 

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-LOOKED_AT = 2000
+SCALE_DATA = 2000
 """The number of data of each split that are looked at."""
 SPREAD = 1000
-"""The ratio of two columns' standard deviations from which on a table needs standardization."""
+"""A table needs standardization if the ratio of two columns' standard deviations exceeds this."""
 LARGE = 100
-"""The mean or standard deviation from which on the initial weights of a network give an extreme bound."""
+"""If a mean or a standard deviation exceeds this, the initial bound is extreme."""
 SHIFTED, STRETCHED = 10, 20
 """The shift of a mean in standard deviations, and the ratio of standard deviations, of another scale."""
 
@@ -22,7 +22,7 @@ def remarks(x: np.ndarray, divisor: float = 1.0, columns: Sequence[str] | None =
     Columns of a table are called by `columns`, their names, or else by their numbers.
     """
     names = range(x[0].size) if columns is None else columns
-    x = np.asarray(x[:LOOKED_AT], np.float64) / divisor
+    x = np.asarray(x[:SCALE_DATA], np.float64) / divisor
     mean, sd = x.mean(axis=0), x.std(axis=0)
     table, varying = x.ndim == 2, sd > 0
     if table and varying.any() and sd.max() > SPREAD * (least := sd[varying].min()):
@@ -43,7 +43,7 @@ def remarks(x: np.ndarray, divisor: float = 1.0, columns: Sequence[str] | None =
 
 def another_scale(name: str, x: np.ndarray, train: np.ndarray) -> str | None:
     """A sentence if a split `[N, *event]` is on another scale than the training data; None if it is not."""
-    x, train = (np.asarray(each[:LOOKED_AT], np.float64) for each in (x, train))
+    x, train = (np.asarray(each[:SCALE_DATA], np.float64) for each in (x, train))
     x, train = (each if each.ndim == 2 else each.reshape(-1, 1) for each in (x, train))  # columns, or all elements
     (mean, sd), (mean_of_train, sd_of_train) = ((each.mean(axis=0), each.std(axis=0)) for each in (x, train))
     shifted = np.abs(mean - mean_of_train) > SHIFTED * np.maximum(sd, sd_of_train)

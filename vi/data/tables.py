@@ -55,7 +55,7 @@ def read_table(file: Path, label: str | None = None) -> tuple[dict[str, np.ndarr
 
 def _read(file: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(file) if file.suffix == ".csv" else pd.read_parquet(file)
+        table = pd.read_csv(file) if file.suffix.lower() == ".csv" else pd.read_parquet(file)
     except ImportError:
         saved = "np.savez('my.npz', x_train=table.to_numpy())"
         raise SettingError(

@@ -74,7 +74,7 @@ class GradientNoise:
         """The sums of the gradients by group, and the seconds that one gradient takes.
 
         The seconds are the median over blocks, without compiling. They include drawing the noise and adding to the
-        sums; an optimizer's step takes about as long as this addition.
+        sums. The addition stands in for the optimizer's step, which takes about as long.
 
         Args:
             repeats: R, at least two for each block.

@@ -19,8 +19,8 @@ class Renyi(Estimator):
 
     The exact bound falls in α: α = 0 is `IWAE`, α → 1 the ELBO, and "max" is the limit α → −∞, the largest log weight.
     With S samples the estimate is biased towards the ELBO. For α ≥ 0 its expectation is below log p(x). For α < 0 and
-    "max" the exact bound is above log p(x), and its estimate lies on either side; φ ascends it all the same, as in the
-    paper. For S > 1 + 1/|α| the true posterior is then a local minimum of the estimate, not a maximum: near it the
+    "max" the exact bound is above log p(x), and its estimate lies on either side. φ still ascends it, as in the paper.
+    For S > 1 + 1/|α| the true posterior is then a local minimum of the estimate, not a maximum: near it the
     estimate varies by ((1 − α)(1 − 1/S) − 1) Var(log w) / 2 to second order.
 
     Args:

@@ -66,18 +66,21 @@ class Evaluator:
         found = [functools.reduce(Statistics.merge, chunks(row)).estimates() for row in range(rows)]
         return Estimates(*(np.concatenate(arrays)[:size] for arrays in zip(*found, strict=True)))
 
-    def means(self, split: Split) -> np.ndarray:
-        """The posterior means E q[z] of a whole split, `[N, L]`."""
-        return self._map(lambda batch, block: self.model.encode(batch).mean(), split)
+    def means(self, split: Split, size: int | None = None) -> np.ndarray:
+        """The posterior means E q[z] for the first `size` data of a split, for all of them if None, `[N, L]`."""
+        return self._map(lambda batch, block: self.model.encode(batch).mean(), split, size)
 
-    def kl_per_dimension(self, split: Split) -> np.ndarray | None:
-        """KL(q(z|x) ‖ p(z)) of each latent dimension, `[N, L]`, in nats; None if it has no closed form."""
+    def kl_per_dimension(self, split: Split, size: int | None = None) -> np.ndarray | None:
+        """KL(q(z|x) ‖ p(z)) of each latent dimension, `[N, L]`, in nats; None if it has no closed form.
+
+        For the first `size` data of a split, for all of them if None.
+        """
 
         def divergence(batch: Batch, block: tf.Tensor) -> tf.Tensor:
             return self.model.encode(batch).kl_per_dimension(self.model.marginal(batch))
 
         try:
-            return self._map(divergence, split)
+            return self._map(divergence, split, size)
         except ConfigError:
             return None
 
@@ -96,10 +99,12 @@ class Evaluator:
         rows = [self._blocks.data(split, tf.constant(i // DATA_BLOCK)).x[i % DATA_BLOCK] for i in map(int, index)]
         return tf.stack(rows)
 
-    def _map(self, function: Callable[[Batch, tf.Tensor], tf.Tensor], split: Split) -> np.ndarray:
-        """A function of a block of data and its number, for all data of a split, `[N, ...]`."""
-        found = []
-        for block in map(tf.constant, range(math.ceil(len(split) / DATA_BLOCK))):
+    def _map(
+        self, function: Callable[[Batch, tf.Tensor], tf.Tensor], split: Split, size: int | None = None
+    ) -> np.ndarray:
+        """A function of a block of data and its number, for the first `size` data of a split, `[N, ...]`."""
+        found, size = [], len(split) if size is None else min(size, len(split))
+        for block in map(tf.constant, range(math.ceil(size / DATA_BLOCK))):
             self.poll()
             found.append(function(self._blocks.data(split, block), block))
-        return np.concatenate(found)[: len(split)]
+        return np.concatenate(found)[:size]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 from vi.data.dataset import Split
@@ -13,8 +11,8 @@ ACTIVE = 0.01
 """A latent is active if the variance of its posterior mean over the data exceeds this (Burda et al., 2015, sec. 5)."""
 COLLAPSED = 0.01
 """A latent has collapsed if its mean KL over the data is smaller than this, in nats."""
-LOOKED_AT = 100
-"""The number of data that show whether latents have collapsed, spread over the split."""
+COLLAPSE_DATA = 100
+"""The number of data, from the first on, that show whether latents have collapsed."""
 
 
 def active_units(means: np.ndarray) -> int:
@@ -22,35 +20,20 @@ def active_units(means: np.ndarray) -> int:
     return int((means.var(axis=0, dtype=np.float64) > ACTIVE).sum())
 
 
-class Collapse:
-    """Whether most latents of a model in training have collapsed, on some data of a split.
+def collapse_sentence(evaluator: Evaluator, split: Split) -> str | None:
+    """What to say if more than half of the latents have collapsed, on the first data of a split; else None.
 
-    Args:
-        evaluator: the evaluator of the model.
-        split: the data.
+    If the KL of each latent has no closed form, the latents that are not active count.
     """
-
-    def __init__(self, evaluator: Evaluator, split: Split):
-        self.evaluator, self.split = evaluator, split
-
-    def sentence(self) -> str | None:
-        """What to say if more than half of the latents have collapsed; else None.
-
-        If the KL of each latent has no closed form, the latents that are not active count.
-        """
-        divergence = self.evaluator.kl_per_dimension(self._some)
-        if divergence is None:
-            means = self.evaluator.means(self._some)
-            collapsed, why = means.shape[1] - active_units(means), f"The variance of their means is below {ACTIVE}"
-        else:
-            means = divergence.mean(axis=0, dtype=np.float64)
-            collapsed, why = int((means < COLLAPSED).sum()), f"Their KL is below {COLLAPSED} nats"
-        latents = means.shape[-1]
-        if 2 * collapsed <= latents:
-            return None
-        return f"Collapsed latents: {collapsed} of {latents}. {why}, so they carry almost nothing of the data."
-
-    @functools.cached_property
-    def _some(self) -> Split:
-        index = np.linspace(0, len(self.split) - 1, min(LOOKED_AT, len(self.split)))
-        return self.split.take(index.round().astype(int))
+    divergence = evaluator.kl_per_dimension(split, COLLAPSE_DATA)
+    if divergence is None:
+        means = evaluator.means(split, COLLAPSE_DATA)
+        latents = means.shape[1]
+        collapsed, why = latents - active_units(means), f"The variance of their means is below {ACTIVE}"
+    else:
+        latents = divergence.shape[1]
+        small = divergence.mean(axis=0, dtype=np.float64) < COLLAPSED
+        collapsed, why = int(small.sum()), f"Their KL is below {COLLAPSED} nats"
+    if 2 * collapsed <= latents:
+        return None
+    return f"Collapsed latents: {collapsed} of {latents}. {why}, so they carry almost nothing of the data."

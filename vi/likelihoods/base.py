@@ -98,15 +98,15 @@ class Likelihood(keras.Layer, abc.ABC):
 class ConditionalLikelihood:
     """p(x|z): a likelihood with the decoder's output `[B, S, *outputs]` and the context arrays that it reads.
 
-    With a `standardization`, the likelihood describes standardized data. Data and densities here are in the user's
-    units all the same. If `plain`, because z was a NumPy array, `mean` and `mode` give NumPy arrays.
+    With a `standardization`, the likelihood describes standardized data. Data and densities here stay in the user's
+    units. If `as_numpy`, because z was a NumPy array, `mean` and `mode` give NumPy arrays.
     """
 
     family: Likelihood
     output: tf.Tensor
     context: Mapping[str, tf.Tensor] = dataclasses.field(default_factory=dict)
     standardization: Standardization | None = None
-    plain: bool = False
+    as_numpy: bool = False
 
     @property
     def distribution(self) -> tfd.Distribution:
@@ -132,7 +132,7 @@ class ConditionalLikelihood:
         return self._restore(self.family.push(self._family, noise))
 
     def _given(self, x: tf.Tensor) -> tf.Tensor:
-        return x.numpy() if self.plain else x
+        return x.numpy() if self.as_numpy else x
 
     @property
     def _family(self) -> tfd.Distribution:

@@ -25,10 +25,10 @@ class Gaussian(Likelihood):
 
     A learned σ is relative to its initial value σ₀. It is σ₀ exp(10 v) with a learned number v that starts at 0, or
     σ₀ softplus(r + softplus⁻¹(1)) with an output r of the decoder. By default, σ₀ comes from the data: it is the root
-    mean square of x minus the mean of the untrained model, which is the σ of the highest likelihood then.
+    mean square of x minus the mean of the untrained model. This is the maximum-likelihood σ of the untrained model.
 
     Rybkin et al. (2021, σ-VAE) set σ² to the mean squared error of each batch. The bound of a datum then depends on the
-    other data of its batch, so that it is no bound of log p(x). This class therefore learns σ.
+    other data of its batch, so it is not a bound on log p(x). This class therefore learns σ.
 
     Args:
         event_shape: the shape of one datum.
@@ -64,13 +64,12 @@ class Gaussian(Likelihood):
         return self.add_weight(shape=shape, initializer=constant, name=name, trainable=trainable)
 
     def adapt(self, residual: np.ndarray) -> None:
-        """Sets σ₀ to the residual, or to its root mean square if σ is shared; no change if `sd` is given.
+        """Sets σ₀ to the residual, or to its root mean square if σ is shared.
 
         σ₀ of an element that is constant is small, but not 0.
         """
-        if self.adapts:
-            overall = math.sqrt(np.mean(np.square(residual, dtype=np.float64))) or 1.0
-            self.initial_sd.assign(overall if self.scale == "shared" else np.maximum(residual, FLOOR * overall))
+        overall = math.sqrt(np.mean(np.square(residual, dtype=np.float64))) or 1.0
+        self.initial_sd.assign(overall if self.scale == "shared" else np.maximum(residual, FLOOR * overall))
 
     def outputs(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The event's shape; its last axis doubled where the decoder gives the scale."""

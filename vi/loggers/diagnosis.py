@@ -58,7 +58,9 @@ def _costs(gradients: pd.DataFrame) -> rich.table.Table:
 
 def _powers(slopes: pd.DataFrame) -> rich.table.Table:
     """The fitted powers of S for SNR and variance."""
-    table = _plain_table("fitted powers of S", caption="bias below a limit of two standard errors: none seen")
+    table = _plain_table(
+        "fitted powers of S", caption='"< x %": no bias was seen; x is the limit at two standard errors'
+    )
     for name in ("group", "SNR", "variance"):
         table.add_column(name, justify="left" if name == "group" else "right")
     for (estimator, group), rows in slopes.groupby(["estimator", "group"], sort=False):

@@ -40,7 +40,7 @@ def closing_table(console: rich.console.Console, summary: Mapping[str, Any], dir
     if summary["active_units"] is not None:
         table.add_row("active latents", str(summary["active_units"]))
     table.add_row("parameters", f"{sum(summary['parameters'].values()):,}")
-    table.add_row("training examples a second", count(summary["examples_per_second"]))
+    table.add_row("training examples per second", count(summary["examples_per_second"]))
     table.add_row("seconds", f"{summary['seconds']:.0f}")
     console.print(table)
     if summary["collapse"] is not None:
@@ -70,7 +70,7 @@ def evaluation_table(console: rich.console.Console, evaluation: Mapping[str, Any
     units = f"{evaluation['active_units']} of {len(evaluation['posterior_mean_variance'])}"
     table.add_row(f"active units (variance > {evaluation['active_units_threshold']})", units)
     if evaluation["squared_error"] is not None:
-        table.add_row("squared error an element", f"{evaluation['squared_error']:.4g}")
+        table.add_row("squared error per element", f"{evaluation['squared_error']:.4g}")
     for name, probe in PROBES.items():
         if evaluation[name] is not None:
             table.add_row(f"accuracy of {probe}", f"{evaluation[name]:.3f}")

@@ -13,7 +13,7 @@ from vi.errors import ConfigError
 from vi.likelihoods import ConditionalLikelihood, Likelihood, Standardization
 from vi.models.base import Model
 from vi.models.context import call, once, read, spread
-from vi.models.people import as_batch, describe, is_plain
+from vi.models.people import as_batch, describe, wants_numpy
 from vi.particles import Batch, Draws, DreamNoise, Noise, Particles
 from vi.posteriors import ConditionalPosterior, Posterior
 from vi.priors import Prior, PriorDensity
@@ -237,10 +237,10 @@ class LatentVariableModel(Model):
         Raises:
             ConfigError: x has another shape.
         """
-        plain, batch = is_plain(batch), as_batch(batch, self.likelihood.event_shape, self.posterior.compute_dtype)
+        as_numpy, batch = wants_numpy(batch), self._batch(batch)
         features = self._features(batch, training=step is not None)
         q = self.posterior(features, step, **read(self.posterior, batch))
-        return dataclasses.replace(q, plain=True) if plain else q
+        return dataclasses.replace(q, as_numpy=True) if as_numpy else q
 
     def decode(self, z: tf.Tensor, batch: Batch | None = None, step: tf.Tensor | None = None) -> ConditionalLikelihood:
         """p(x|z) for z `[..., L]`: `decode(z).mean()` is `[..., *event]`, a NumPy array if z is one.
@@ -248,8 +248,8 @@ class LatentVariableModel(Model):
         Raises:
             ConfigError: z has another shape.
         """
-        plain = is_plain(z)
-        z = tf.convert_to_tensor(z, self.posterior.compute_dtype if plain else None)
+        as_numpy = wants_numpy(z)
+        z = tf.convert_to_tensor(z, self.posterior.compute_dtype if as_numpy else None)
         if z.shape.rank is not None and (z.shape.rank == 0 or z.shape[-1] not in (None, self.latent_dim)):
             raise ConfigError(f"z of shape {tuple(z.shape)}: the model has {self.latent_dim} latents, the last axis.")
         context = [spread(value, z.shape[:-1]) for value in read(self.decoder, batch).values()]
@@ -257,7 +257,7 @@ class LatentVariableModel(Model):
         output = call(self.decoder, flat, context, training=step is not None)
         output = tf.reshape(output, [*tf.unstack(tf.shape(z)[:-1]), *output.shape[1:]])
         p = self.likelihood(output, **{n: v[:, None] for n, v in read(self.likelihood, batch).items()})
-        return dataclasses.replace(p, standardization=self.standardization, plain=plain)
+        return dataclasses.replace(p, standardization=self.standardization, as_numpy=as_numpy)
 
     def marginal(self, batch: Batch | tf.Tensor | None = None) -> PriorDensity:
         """p(z), or p(z|context) of a batch."""
@@ -282,7 +282,7 @@ class LatentVariableModel(Model):
                 raise ConfigError(f"eps of shape {tuple(given.shape)}: the prior needs noise of shape ({needed}).")
             noise = given
         x = self.decode(self.marginal().sample(noise)).mean()
-        return x.numpy() if eps is not None and is_plain(eps) else x
+        return x.numpy() if eps is not None and wants_numpy(eps) else x
 
     def reconstruct(self, x: Batch | tf.Tensor, seed: int = 0, eps: tf.Tensor | None = None) -> tf.Tensor:
         """E[x|z] for one draw of z ~ q(z|x) for each x, `[B, *event]`.
@@ -292,15 +292,18 @@ class LatentVariableModel(Model):
         Raises:
             ConfigError: x or the noise has another shape.
         """
-        if is_plain(x):
-            batch = as_batch(x, self.likelihood.event_shape, self.posterior.compute_dtype)
+        batch = self._batch(x)
+        if wants_numpy(x):
             return self.reconstruct(batch, seed, eps).numpy()
-        batch = as_batch(x, self.likelihood.event_shape, self.posterior.compute_dtype)
         if eps is None:
             noise = self.posterior.noise([batch.x.shape[0], 1], random.seed(seed, "people"))
             return self.reconstruct(batch, eps=noise)[:, 0]
         z, _ = self.encode(batch).sample(eps)
         return self.decode(z, batch).mean()
+
+    def _batch(self, x: Batch | tf.Tensor) -> Batch:
+        """x as a batch; raises ConfigError if its shape is not the event's."""
+        return as_batch(x, self.likelihood.event_shape, self.posterior.compute_dtype)
 
     def _features(self, batch: Batch, training: bool) -> tf.Tensor:
         x = batch.x if self.standardization is None else self.standardization(batch.x)

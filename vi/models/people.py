@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import keras
 import tensorflow as tf
 
 from vi.errors import ConfigError
@@ -14,9 +16,9 @@ if TYPE_CHECKING:
     from vi.models.latent import LatentVariableModel
 
 
-def is_plain(x: Any) -> bool:
-    """Whether x is a NumPy array, a list or a table: neither a tensor nor a batch."""
-    return x is not None and not isinstance(x, Batch) and not tf.is_tensor(x)
+def wants_numpy(x: Any) -> bool:
+    """Whether what is made of x is a NumPy array: x is an array, a list or a table, not a tensor or a batch."""
+    return not isinstance(x, Batch) and not tf.is_tensor(x)
 
 
 def as_batch(x: Any, event: tuple[int, ...], dtype: str) -> Batch:
@@ -25,9 +27,9 @@ def as_batch(x: Any, event: tuple[int, ...], dtype: str) -> Batch:
     Raises:
         ConfigError: x has another shape.
     """
-    if isinstance(x, Batch) or x is None:
-        return Batch.of(x)
-    x = tf.convert_to_tensor(x, dtype if is_plain(x) else None)
+    if isinstance(x, Batch):
+        return x
+    x = tf.convert_to_tensor(x, dtype if wants_numpy(x) else None)
     if len(event) == 3 and event[-1] == 1 and x.shape.rank == 3:
         x = x[..., None]
     if not x.shape[1:].is_compatible_with(event) or x.shape.rank == 0:
@@ -36,6 +38,11 @@ def as_batch(x: Any, event: tuple[int, ...], dtype: str) -> Batch:
             f"x of shape {tuple(x.shape)}: the model takes data of shape {event}, so x must be of shape ({needed})."
         )
     return Batch.of(x)
+
+
+def count_variables(variables: Iterable[keras.Variable]) -> int:
+    """The number of elements of the variables."""
+    return sum(math.prod(v.shape) for v in variables)
 
 
 def describe(model: LatentVariableModel) -> str:
@@ -50,9 +57,9 @@ def describe(model: LatentVariableModel) -> str:
     }
     lines = []
     for name, (part, shape) in parts.items():
-        size = sum(math.prod(v.shape) for v in part.trainable_variables)
+        size = count_variables(part.trainable_variables)
         of = "of" if name in ("posterior", "likelihood", "prior") else "takes"
         lines.append(f"  {name:10} {type(part).__name__} {of} {shape}, {size:,} parameters")
-    total = sum(math.prod(v.shape) for v in (*model.generative_variables, *model.inference_variables))
+    total = count_variables([*model.generative_variables, *model.inference_variables])
     standardized = ", of standardized data" if model.standardization is not None else ""
     return "\n".join([f"{type(model).__name__} with {total:,} parameters{standardized}", *lines])

@@ -116,14 +116,14 @@ class ConditionalPosterior:
         parameters: `[B, 1, ...]` each.
         weights_stopped: True if no weight of the family passes a gradient.
         values: variables, each with the value that replaces it whenever the family's weights are read.
-        plain: True if x was a NumPy array; `mean`, `stddev` and `quantile` then give NumPy arrays.
+        as_numpy: True if x was a NumPy array; `mean`, `stddev` and `quantile` then give NumPy arrays.
     """
 
     family: Posterior
     parameters: dict[str, tf.Tensor]
     weights_stopped: bool = False
     values: tuple[Pair, ...] = dataclasses.field(default_factory=current)
-    plain: bool = False
+    as_numpy: bool = False
 
     @property
     def name(self) -> str:
@@ -203,7 +203,7 @@ class ConditionalPosterior:
         return self._given(tfp_stats.percentile(self._thousand(), 100 * probability, axis=1))
 
     def _given(self, value: tf.Tensor) -> tf.Tensor:
-        return value.numpy() if self.plain else value
+        return value.numpy() if self.as_numpy else value
 
     def _thousand(self) -> tf.Tensor:
         """1,000 samples, `[B, 1000, L]`, the same at every call."""

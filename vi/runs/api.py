@@ -13,7 +13,7 @@ from vi.files import write
 from vi.precision import set_precision
 from vi.runs import build as builder
 from vi.runs.directory import Summary, claim
-from vi.runs.restore import Checkpoint, as_names, load, reopened
+from vi.runs.restore import Checkpoint, load, reopened
 from vi.settings import compose, saved, validate
 from vi.settings import overrides as typed
 from vi.settings.saved import Config
@@ -253,6 +253,6 @@ def replay(folder: str | Path, trust: str | Sequence[str] = ()) -> Examination:
     from vi.runs.training import make_trainer
     from vi.training import nonfinite
 
-    config = saved.read(Path(folder).absolute().parent, trust=as_names(trust))
+    config = saved.read(Path(folder).absolute().parent, trust=trust)
     set_precision(config["trainer"]["precision"])
     return nonfinite.replay(make_trainer(builder.build(config), config), Path(folder))

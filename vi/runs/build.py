@@ -71,14 +71,25 @@ def build_model(config: Config, event_shape: tuple[int, ...]) -> LatentVariableM
     latent = {"latent_dim": config["model"]["latent_dim"]}
     likelihood = instantiate("likelihood", config["likelihood"], Likelihood, event_shape=event_shape)
     outputs = likelihood.outputs(event_shape)
-    return LatentVariableModel(
-        encoder=instantiate("encoder", config["encoder"], keras.Layer, event_shape=event_shape),
-        posterior=instantiate("posterior", config["posterior"], Posterior, **latent),
-        decoder=instantiate("decoder", config["decoder"], keras.Layer, outputs=outputs, **latent),
-        likelihood=likelihood,
-        prior=instantiate("prior", config["prior"], Prior, **latent),
-        standardization=standardization(likelihood) if config["model"].get("standardized") else None,
-    )
+    parts = {
+        "encoder": instantiate("encoder", config["encoder"], keras.Layer, event_shape=event_shape),
+        "posterior": instantiate("posterior", config["posterior"], Posterior, **latent),
+        "decoder": instantiate("decoder", config["decoder"], keras.Layer, outputs=outputs, **latent),
+        "likelihood": likelihood,
+        "prior": instantiate("prior", config["prior"], Prior, **latent),
+        "standardization": standardization(likelihood) if config["model"].get("standardized") else None,
+    }
+    try:
+        return LatentVariableModel(**parts)
+    except Exception as error:
+        if _is_of_memory(error):
+            raise ConfigError("the model of this config does not fit into memory.") from None
+        raise
+
+
+def _is_of_memory(error: BaseException) -> bool:
+    """Whether something is too large for the memory; TensorFlow's own error is known by its name."""
+    return isinstance(error, MemoryError | OverflowError) or type(error).__name__ == "ResourceExhaustedError"
 
 
 def build_optimizers(settings: Config) -> dict[str, keras.optimizers.Optimizer]:
@@ -117,7 +128,7 @@ def instantiate(key: str, settings: Mapping[str, Any], kind: type, **arguments: 
             raise ConfigError(f"{key}.{cause.setting}={show(cause.value)}: {cause.allowed}") from None
         if isinstance(cause, ConfigError):
             raise cause from None
-        if isinstance(cause, MemoryError | OverflowError) or type(cause).__name__ == "ResourceExhaustedError":
+        if _is_of_memory(cause):
             raise ConfigError(f"{key}._target_={target}: does not fit into memory.") from None
         raise ConfigError(f"{key}._target_={target}: {type(cause).__name__}: {sentence(cause)}") from error
     if not isinstance(component, kind):

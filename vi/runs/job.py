@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vi.data.dataset import Dataset
 from vi.data.scales import remarks
 from vi.errors import ConfigError, reason
 from vi.evaluation.scores import evaluate_model, flat
@@ -57,16 +58,8 @@ class Job:
         if config["init_from"] and not (resume and Checkpoints(resume / "checkpoints", {})):
             initialize(self.parts.model, Path(str(config["init_from"])))
         self.trainer = make_trainer(self.parts, config)
-        data = self.parts.data
-        if self.parts.model.likelihood.support == "real" and data.binary:
-            log.warning(
-                "The data are bits (data.binarization=%s), but the likelihood is of real data; use "
-                "likelihood=bernoulli, or data.binarization=none for the values themselves.",
-                data.binarization,
-            )
-        if self.parts.model.likelihood.support == "real" and not data.standardize:
-            for remark in remarks(data.train.x, data.scale, data.columns):
-                log.warning(remark)
+        if self.parts.model.likelihood.support == "real":
+            _remark_on(self.parts.data)
         if config["trainer"]["evaluate"]:
             open_split(self.parts.data, self.parts.model.likelihood, "test", "trainer.evaluate=true")
 
@@ -152,3 +145,16 @@ class Job:
         for name, path in write_evaluation(evaluation, model, data, directory, poll).items():
             loggers.picture(f"evaluation/{name}", path)
         return evaluation
+
+
+def _remark_on(data: Dataset) -> None:
+    """Logs what makes data unfit for a likelihood of real data."""
+    if data.binary:
+        log.warning(
+            "The data are bits (data.binarization=%s), but the likelihood is of real data; use likelihood=bernoulli, "
+            "or data.binarization=none for the values themselves.",
+            data.binarization,
+        )
+    if not data.standardize:
+        for remark in remarks(data.train.x, data.scale, data.columns):
+            log.warning(remark)

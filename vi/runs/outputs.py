@@ -14,9 +14,10 @@ from vi.evaluation.scores import flat
 from vi.files import write
 from vi.loggers.dashboard import WandbLogger
 from vi.models.latent import LatentVariableModel
+from vi.models.people import count_variables
 from vi.pictures.gallery import draw_pictures
 from vi.runs.directory import Summary
-from vi.runs.summary import Command, count_parameters, count_variables
+from vi.runs.summary import Command, count_parameters
 from vi.settings.saved import Config
 from vi.training.trainer import Trainer
 

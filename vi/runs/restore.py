@@ -40,30 +40,13 @@ def load(
     """
     from vi.training.checkpoints import Checkpoints
 
-    config = saved.read(Path(run_dir), trust=as_names(trust))
+    config = saved.read(Path(run_dir), trust=trust)
     set_precision(config["trainer"]["precision"])
     if not config["model"].get("event_shape"):
         raise ConfigError(f"{run_dir}: its config.yaml holds no model.event_shape, so the model cannot be made.")
-    with fits_in_memory(run_dir):
-        model = builder.build_model(config, tuple(config["model"]["event_shape"]))
+    model = builder.build_model(config, tuple(config["model"]["event_shape"]))
     Checkpoints(Path(run_dir) / "checkpoints", {"model": model.variables}).restore(checkpoint)
     return model
-
-
-@contextlib.contextmanager
-def fits_in_memory(run_dir: str | Path) -> Iterator[None]:
-    """Raises ConfigError if the model of a run needs more memory than there is."""
-    import tensorflow as tf
-
-    try:
-        yield
-    except (MemoryError, OverflowError, tf.errors.ResourceExhaustedError):
-        raise ConfigError(f"{run_dir}: the model of its config.yaml does not fit into memory.") from None
-
-
-def as_names(trust: str | Sequence[str]) -> list[str]:
-    """The names of the trusted modules as a list."""
-    return [trust] if isinstance(trust, str) else list(trust)
 
 
 def opened(directory: Path, data_path: str | None = None, trust: str | Sequence[str] = ()) -> tuple[Config, Summary]:
@@ -80,7 +63,7 @@ def opened(directory: Path, data_path: str | None = None, trust: str | Sequence[
     """
     if directory.is_dir() and not (directory / "config.yaml").exists() and (jobs := newest_jobs(directory)):
         raise ConfigError(f"run={directory}: is the directory of a sweep; give one of its jobs, such as run={jobs[0]}.")
-    config, summary = saved.read(directory, "run", as_names(trust)), read_summary(directory)
+    config, summary = saved.read(directory, "run", trust), read_summary(directory)
     if data_path is not None:
         if "path" not in config["data"]:
             raise ConfigError(f"data.path={data_path}: the data of the run are read from no path.")
@@ -148,8 +131,7 @@ def restored(config: Config, summary: Summary, directory: Path, checkpoint: Chec
 
     set_up_devices()
     set_precision(config["trainer"]["precision"])
-    with fits_in_memory(directory):
-        parts = builder.build(config)
+    parts = builder.build(config)
     if summary.get("data_hash", parts.data.hash) != parts.data.hash:
         raise ConfigError(f"run={directory}: the data differ from the training data of the run; see data.path.")
     if checkpoint == "initial":

@@ -5,19 +5,17 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import logging
-import math
 import os
 import platform
 import secrets
 import subprocess
-from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-import keras
 import tensorflow as tf
 
 from vi.errors import ConfigError
+from vi.models.people import count_variables
 from vi.runs.build import Parts
 from vi.runs.directory import Summary, read_summary
 from vi.settings.saved import Config
@@ -125,8 +123,3 @@ def _git_commit() -> str | None:
 def count_parameters(trainer: Trainer) -> dict[str, int]:
     """The trainable parameters of each group."""
     return {group: count_variables(variables) for group, variables in trainer.variables.items()}
-
-
-def count_variables(variables: Iterable[keras.Variable]) -> int:
-    """The number of elements of the variables."""
-    return sum(math.prod(v.shape) for v in variables)

@@ -14,7 +14,7 @@ from vi.diagnostics.watch import watch_gradients
 from vi.errors import RunError
 from vi.estimators import AnalyticKL
 from vi.evaluation.evaluator import Evaluator
-from vi.evaluation.latents import Collapse, active_units
+from vi.evaluation.latents import active_units, collapse_sentence
 from vi.evaluation.probes import are_classes, knn_accuracy
 from vi.likelihoods import Gaussian
 from vi.loggers.base import Logger
@@ -87,12 +87,12 @@ def train(
         return _validate(evaluator, data.validation, settings["validation_samples"], size)
 
     observed = parts.model.likelihood.support != "none"
-    collapse = Collapse(evaluator, data.validation)
-    said: list[str] = []
+    said = False
 
     def validate_during_training() -> dict[str, float]:
-        if observed and not said and (sentence := collapse.sentence()):
-            said.append(sentence)
+        nonlocal said
+        if observed and not said and (sentence := collapse_sentence(evaluator, data.validation)):
+            said = True
             log.warning("%s %s", sentence, advice_on_collapse(parts))
         return validate(settings["validation_size"])
 
@@ -136,7 +136,7 @@ def train(
         "best": {"step": best_step, **best},
         "knn_accuracy": accuracy,
         "active_units": None if means is None else active_units(means),
-        "collapse": collapse.sentence() if observed else None,
+        "collapse": collapse_sentence(evaluator, data.validation) if observed else None,
     }
 
 

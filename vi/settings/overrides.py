@@ -38,7 +38,7 @@ def composable(overrides: Sequence[str]) -> list[str]:
         raise ConfigError(
             f"hydra.run.dir={typed['hydra.run.dir']}: a resumed run stays in its directory; leave this out."
         )
-    read(Path(str(typed["resume"])), "resume", trusted(parsed))
+    read(Path(str(typed["resume"])), "resume", _trusted(parsed))
     return [
         text
         for text, override in zip(overrides, parsed, strict=True)
@@ -46,14 +46,9 @@ def composable(overrides: Sequence[str]) -> list[str]:
     ]
 
 
-def trusted(parsed: Sequence[Any]) -> list[str]:
-    """The modules that the override `trust` names."""
-    found: list[str] = []
-    for override in parsed:
-        if override.key_or_group == "trust" and not override.is_delete():
-            value = override.value()
-            found = [str(each) for each in (value if isinstance(value, list) else [value])]
-    return found
+def _trusted(parsed: Sequence[Any]) -> Any:
+    """The value of the override `trust`, or no module."""
+    return next((each.value() for each in reversed(parsed) if each.key_or_group == "trust"), None) or ()
 
 
 def _spelled_out(override: Any) -> str:
@@ -91,7 +86,7 @@ def resumed(run_dir: Path, typed: Sequence[str], composed: DictConfig) -> Config
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    config = read(run_dir, "resume", trusted(parse(typed)))
+    config = read(run_dir, "resume", _trusted(parse(typed)))
     choices = config.get("choices") or {}
     changed: Any = OmegaConf.create(config)
     for override in parse(typed):

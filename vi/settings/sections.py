@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from vi.kinds import AtLeast, Filters, Kind, NonNegative, Path, Positive, Schedule, Seed, Text, kind_of
+from vi.kinds import AtLeast, Filters, Kind, NonNegative, Path, Positive, Schedule, Seed, Text, is_list, kind_of
 from vi.settings.constructors import REQUIRED, Argument, meanings
 from vi.settings.keys import FILLED_IN
 
@@ -28,17 +28,7 @@ Directory = Annotated[
     str,
     Kind("a directory", lambda v: (isinstance(v, str) and v != "") or type(v) is int),  # a job's directory is a number
 ]
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
-
-
 Settings = Annotated[Mapping[str, Any], Kind("a mapping of settings", lambda v: isinstance(v, Mapping))]
-Texts = Annotated[
-    Sequence[str],
-    Kind("a list of texts", lambda v: _is_list(v) and all(isinstance(each, str) for each in v)),
-]
 Estimators = Annotated[
     Sequence[str],
     Kind(
@@ -51,7 +41,7 @@ Modules = Annotated[
     Sequence[str],
     Kind(
         "the name of a module, or a list of names, such as [my_module]",
-        lambda v: all(isinstance(each, str) and _NAME.fullmatch(each) for each in (v if _is_list(v) else [v])),
+        lambda v: all(isinstance(each, str) and _NAME.fullmatch(each) for each in (v if is_list(v) else [v])),
     ),
 ]
 Monitor = Literal[
@@ -192,23 +182,14 @@ class Wandb:
         mode: offline writes to the run's directory; online also uploads.
         project: the project of the dashboard.
         entity: the user or team; null is your default.
+        tags: further tags of the run.
+        group: the name that runs share; null is the name of the multirun.
     """
 
     mode: Literal["offline", "online", "disabled"] = "offline"
     project: Text = "vi"
     entity: Text | None = None
-
-
-@dataclasses.dataclass
-class WandbFilters:
-    """The settings of the dashboard that a config may leave out.
-
-    Args:
-        tags: further tags of the run.
-        group: the name that runs share, in place of the name of a multirun.
-    """
-
-    tags: Texts = ()
+    tags: Sequence[str] = ()
     group: Text | None = None
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 from vi.errors import ConfigError
+from vi.kinds import is_list
 from vi.settings.conf import conf_directory
 from vi.settings.keys import is_of, show
 from vi.settings.modules import UNREADABLE, locate
@@ -34,7 +35,7 @@ def known_targets() -> frozenset[str]:
     return frozenset(found)
 
 
-def refuse_tricks(text: str | TextIO) -> None:
+def require_plain_yaml(text: str | TextIO) -> None:
     """Raises YAMLError if a text in YAML is nested too deeply or has aliases.
 
     Aliases let a small file stand for a huge config.
@@ -50,7 +51,7 @@ def refuse_tricks(text: str | TextIO) -> None:
             raise yaml.YAMLError(f"it is nested more than {DEEPEST} levels deep")
 
 
-def require_plain(config: Mapping[str, Any]) -> None:
+def require_plain_values(config: Mapping[str, Any]) -> None:
     """Raises ConfigError if a saved config has anything but plain values and targets with keyword arguments."""
     for key, value in _values(config):
         if isinstance(value, str) and "${" in value:
@@ -60,8 +61,9 @@ def require_plain(config: Mapping[str, Any]) -> None:
             raise ConfigError(f"{key}={show(value)}: must be left out of a saved config.")
 
 
-def require_trusted(config: Mapping[str, Any], trust: Sequence[str]) -> None:
-    """Raises ConfigError for a target that is neither known nor of a trusted module."""
+def require_trusted(config: Mapping[str, Any], trust: str | Sequence[str]) -> None:
+    """Raises ConfigError for a target that is neither known nor of a module, or one of the modules, of `trust`."""
+    trust = [str(each) for each in (trust if is_list(trust) else [trust])]
     for key, target in _values(config):
         if key.rpartition(".")[2] != "_target_" or str(target) in known_targets() or is_of(str(target), trust):
             continue

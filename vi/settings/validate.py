@@ -145,8 +145,6 @@ def _check_sections(config: Mapping[str, Any], known: Mapping[str, type], others
     """Checks the sections of a config against their declarations; `others` are further top-level keys of the config."""
     for prefix, section in known.items():
         settings, declared = _at(config, prefix), sections.declared(section)
-        if section is sections.Wandb:
-            declared = {**declared, **sections.declared(sections.WandbFilters)}
         if settings is None:
             continue  # no dashboard, or a key of a command, which no run's config holds
         if not isinstance(settings, Mapping):

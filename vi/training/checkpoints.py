@@ -54,7 +54,7 @@ class Checkpoints:
         target = self._folder(step)
         partial, replaced = (target.with_name(f".{target.name}.{what}partial") for what in ("", "replaced."))
         for rest in self.directory.glob(".step_*.partial"):  # of a killed process
-            if PARTIAL.fullmatch(rest.name) and not rest.is_symlink():
+            if PARTIAL.fullmatch(rest.name):
                 shutil.rmtree(rest)
         last = next(self._newest_first(), None)
         try:
@@ -92,8 +92,7 @@ class Checkpoints:
         folders = list(self._newest_first())
         if which == "best":
             steps = [_state(folder, "best_step") for folder in folders]
-            folders = [self._folder(step) for step in steps if step is not None]
-        folders = list(dict.fromkeys(folders))
+            folders = list(dict.fromkeys(self._folder(step) for step in steps if step is not None))
         for folder in folders:
             try:
                 state = _read_state(folder)
@@ -120,7 +119,7 @@ class Checkpoints:
 
     def _newest_first(self) -> Iterator[Path]:
         folders = (folder for folder in self.directory.glob("step_*") if NAME.fullmatch(folder.name))
-        return iter(sorted((folder for folder in folders if not folder.is_symlink()), reverse=True))
+        return iter(sorted(folders, reverse=True))
 
 
 def write(folder: Path, variables: Variables) -> None:

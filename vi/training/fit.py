@@ -28,7 +28,7 @@ AT_THE_START = (
 
 
 class NotFinite(RunError):
-    """The next step of the trainer is not finite, or a metric of the steps before it.
+    """The trainer's next step is not finite, or a metric of the last row is not.
 
     Args:
         what: the beginning of the sentence.

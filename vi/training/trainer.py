@@ -46,10 +46,10 @@ class Trainer:
         self._loop = tf.function(self._run_steps, jit_compile=jit)
 
     def run(self, steps: int) -> bool:
-        """Takes `steps` train steps in one compiled call, or all up to the first one with a metric that is not finite.
+        """Takes `steps` train steps in one compiled call.
 
-        The state is then rolled back to just before that step, so it is the next step. For this, each call copies the
-        variables. From the copy, the steps before that one are taken again.
+        It stops before the first step whose metrics are not finite; that step is then the next one. Each call copies
+        the variables first. To stop, it restores the copy and repeats the good steps.
 
         Returns:
             Whether all steps were taken.
