@@ -66,6 +66,7 @@ COMPOSITION = {
         "braces."
     ),
     "name=\\'a": "name='a: cannot be read; close its brackets, and quote a value with spaces, commas or braces.",
+    "estimator.samples=1,2": "estimator.samples=1,2: holds several values; add -m to run one job for each, ",
     "seed=0,1": "seed=0,1: holds several values; add -m to run one job for each, or brackets to give a list.",
     "'seed=choice(1,2)'": (
         "seed=choice(1,2): holds several values; add -m to run one job for each, or brackets to give a list."
@@ -375,6 +376,9 @@ RUNS = {
     "resume=run trainer.epoch=9": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "resume=run ~trainer": "~trainer: nothing can be taken out of a run that is resumed.",
     "resume=run model.latent_dim=${nope}": "model.latent_dim=${nope}: there is no key nope.",
+    "resume=run trainer.epochs=10,20": (
+        "trainer.epochs=10,20: holds several values, but one run is resumed; a list needs brackets."
+    ),
     "resume=run trainer.epochs=0.5": "trainer.epochs=0.5: the run has done 1.00167 already.",
     "resume=run hydra.run.dir=other": ("hydra.run.dir=other: a resumed run stays in its directory; leave this out."),
     "-m resume=run": "resume=run: resumes a single run; with -m, use sweep.resume=SWEEP_DIR.",

@@ -24,8 +24,8 @@ def composable(overrides: Sequence[str]) -> list[str]:
     """The overrides that Hydra composes: all, or with `resume=RUN_DIR` only those of Hydra, logger, resume and sweep.
 
     Raises:
-        ConfigError: the choice of a group is no name, the directory to resume holds no run, or hydra.run.dir is given
-            too.
+        ConfigError: the choice of a group is no name, the directory to resume holds no run, or with `resume` there are
+            several values or hydra.run.dir.
     """
     parsed = parse(overrides)
     typed = {o.key_or_group: None if o.is_delete() or o.is_sweep_override() else o.value() for o in parsed}
@@ -38,6 +38,8 @@ def composable(overrides: Sequence[str]) -> list[str]:
         raise ConfigError(
             f"hydra.run.dir={typed['hydra.run.dir']}: a resumed run stays in its directory; leave this out."
         )
+    if several := [override.input_line for override in parsed if override.is_sweep_override()]:
+        raise ConfigError(f"{several[0]}: holds several values, but one run is resumed; a list needs brackets.")
     read(Path(str(typed["resume"])), "resume", _trusted(parsed))
     return [
         text

@@ -14,8 +14,8 @@ SAID = {
     r"The value of '([^']+)' is (.*) and not (.*)\.$": "~{0}={2}: {0} is {1}; ~{0} takes it out whatever it is.",
     r"An item is already at '([^']+)'": "+{0}: there is such a key already; leave out the +.",
     r"Multiple values for ([^ ]+)\. To|^(\S+) appears more than once": "+{0}: it is chosen already; leave out the +.",
-    r"(?:Ambiguous value for argument|Sweep parameters) '([^']+)'": "{0}: holds several values; add -m to run one job "
-    "for each, or brackets to give a list.",
+    r"(?:Ambiguous value for argument|Sweep parameters) '(?:\+\+)?([^']+)'": "{0}: holds several values; add -m "
+    "to run one job for each, or brackets to give a list.",
     r"Additional config directory '([^']+)' not found": "--config-dir={0}: there is no such directory.",
     r"Cannot find primary config '([^']+)'": "--config-name={0}: there is no such config; leave it out.",
     r"Primary config .*?'([^']+)'": "--config-path: {0} holds no config; leave it out, --config-dir adds configs.",
