@@ -4,6 +4,7 @@ import inspect
 import subprocess
 import sys
 import textwrap
+import types
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,14 @@ OWN = """
 
     class Mixed(Passes, Renamed): ...
 
+    class Stars(base.Bounded):
+        def __init__(self, *args, extra: bool = False, **options):
+            super().__init__(*args, **options)
+
+    class Spreads(base.Bounded):
+        def __init__(self, extra: bool = False, **options):
+            super().__init__(*[3][extra:], **options)
+
     class Open:
         def __init__(self, a: "int", **anything):
             self.anything = anything
@@ -69,6 +78,25 @@ OWN = """
     class Record(base.Point):
         z: Annotated[int, kinds.AtLeast(2)] = 2
 
+    @dataclasses.dataclass
+    class Fields(Record, base.Bounded):
+        '''A record.
+
+        Args:
+            z: another number.
+        '''
+        z: int = dataclasses.field(default=3)
+        needed: int = dataclasses.field(kw_only=True)
+        made: list = dataclasses.field(default_factory=list)
+        x: int = dataclasses.field(init=False)
+        later: int = dataclasses.field(default=1, init=False)
+        _: dataclasses.KW_ONLY
+        last: bool = True
+
+    @dataclasses.dataclass
+    class OfNoDataclass(base.Bounded):
+        only: int = 1
+
     @functools.cache
     def decorated(n): ...
 
@@ -78,7 +106,7 @@ OWN = """
     NUMBER = 3
     made = functools.partial(function, 1)
 """
-BASE = """
+BASE = '''
     import dataclasses
 
     class Bounded:
@@ -86,9 +114,15 @@ BASE = """
 
     @dataclasses.dataclass
     class Point:
+        """A point.
+
+        Args:
+            x: across.
+            y: up.
+        """
         x: int
         y: float = 0.5
-"""
+'''
 
 
 @pytest.fixture
@@ -153,6 +187,29 @@ def test_classes_of_a_module_that_cannot_even_run_are_read(place):
         "k": (Code("SAMPLES"), "a finite number, or null"),
     }
     assert (read("my_own.Power").open, read("my_own.Open").open) == (False, True)
+
+
+def test_arguments_that_a_constructor_passes_on_with_stars_are_those_of_the_base(place):
+    passed = {"low": (REQUIRED, "a whole number"), "high": (-1.5, "a finite number")}
+    assert arguments("my_own.Stars") == {"extra": (False, "true or false"), **passed}
+    assert not read("my_own.Stars").open
+    assert arguments("my_own.Spreads") == {"extra": (False, "true or false")}
+    assert read("my_own.Spreads").open  # only running tells how many arguments the list holds
+
+
+def test_a_dataclass_takes_the_fields_that_python_initializes(place, monkeypatch):
+    read_of = {name: read(f"my_own.{name}").arguments for name in ("Record", "Fields", "OfNoDataclass")}
+    found = read_of["Fields"]
+    assert {name: each.default for name, each in found.items()} == {
+        **{"y": 0.5, "z": 3, "needed": REQUIRED, "last": True},
+        "made": Code("dataclasses.field(default_factory=list)"),
+    }
+    assert (found["y"].meaning, found["z"].meaning) == ("up.", "another number.")
+    for name, text in {"my_base": BASE, "my_own": OWN.replace("raise RuntimeError", "RuntimeError")}.items():
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+        exec(textwrap.dedent(text), vars(sys.modules[name]))
+    for name, of_text in read_of.items():
+        assert set(inspect.signature(getattr(sys.modules["my_own"], name)).parameters) == set(of_text)
 
 
 @pytest.mark.parametrize(

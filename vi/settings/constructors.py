@@ -106,29 +106,56 @@ def _constructor(family: Family) -> Constructor:
         return Constructor({})
     (module, node), *bases = family
     if isinstance(node, ast.ClassDef):
-        made = _of_class(module, node, _constructor(bases))
+        made = _of_class(module, node, bases)
     elif isinstance(node, ast.FunctionDef) and not node.decorator_list:
         made = _of_function(module, node, Constructor({}))
     else:
         return Constructor({}, open=True)
     text = ast.get_docstring(node) or ""
-    texts = meanings(text)
-    arguments = {n: dataclasses.replace(a, meaning=texts.get(n, a.meaning)) for n, a in made.arguments.items()}
-    return Constructor(arguments, made.open, text, module.file, node.lineno)
+    return Constructor(_described(made.arguments, text), made.open, text, module.file, node.lineno)
 
 
-def _of_class(module: Module, node: ast.ClassDef, base: Constructor) -> Constructor:
+def _described(arguments: dict[str, Argument], docstring: str) -> dict[str, Argument]:
+    """The arguments with the meanings that a docstring gives them."""
+    texts = meanings(docstring)
+    return {name: dataclasses.replace(each, meaning=texts.get(name, each.meaning)) for name, each in arguments.items()}
+
+
+def _of_class(module: Module, node: ast.ClassDef, bases: Family) -> Constructor:
     methods = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef)}
     decorators = [ast.unparse(each) for each in node.decorator_list]
     if method := methods.get("__init__", methods.get("__new__")):
-        return _of_function(module, method, base, bound=1)
+        return _of_function(module, method, _constructor(bases), bound=1)
     if not decorators:
-        return base
+        return _constructor(bases)
     if not all("dataclass" in each for each in decorators):
         return Constructor({}, open=True)
-    fields = [each for each in node.body if isinstance(each, ast.AnnAssign) and "ClassVar" not in ast.unparse(each)]
-    own = {ast.unparse(each.target): _argument(module, each.annotation, each.value) for each in fields}
-    return Constructor(base.arguments | own, base.open)
+    return _of_fields([(module, node), *bases])
+
+
+def _of_fields(family: Family) -> Constructor:
+    """The constructor that a dataclass gets from its fields and from the fields of the dataclasses that it inherits."""
+    arguments: dict[str, Argument] = {}
+    classes = [(module, node) for module, node in reversed(family) if isinstance(node, ast.ClassDef)]
+    for module, node in classes:
+        fields = [each for each in node.body if isinstance(each, ast.AnnAssign)]
+        for field in fields if any("dataclass" in ast.unparse(each) for each in node.decorator_list) else ():
+            name, (options, value) = ast.unparse(field.target), _field(field.value)
+            if options.get("init") == "False":
+                arguments.pop(name, None)
+            elif not re.search("ClassVar|KW_ONLY", ast.unparse(field.annotation)):
+                arguments[name] = _argument(module, field.annotation, value)
+        arguments = _described(arguments, ast.get_docstring(node) or "")
+    return Constructor(arguments, open=len(classes) < len(family))
+
+
+def _field(value: ast.expr | None) -> tuple[dict[str | None, str], ast.expr | None]:
+    """The options of a dataclass's field as text, and its default."""
+    if not isinstance(value, ast.Call) or not ast.unparse(value.func).endswith("field"):
+        return {}, value
+    values = {each.arg: each.value for each in value.keywords}
+    default = value if "default_factory" in values else values.get("default")
+    return {name: ast.unparse(each) for name, each in values.items()}, default
 
 
 def _of_function(module: Module, node: ast.FunctionDef, base: Constructor, bound: int = 0) -> Constructor:
@@ -145,12 +172,19 @@ def _of_function(module: Module, node: ast.FunctionDef, base: Constructor, bound
 
 
 def _receiver(module: Module, node: ast.FunctionDef, options: str, base: Constructor) -> Constructor:
-    """What the options "**NAME" of a function may hold: the arguments of the call that they are passed to."""
+    """What the options "**NAME" of a function may hold: the arguments of the call that they are passed to.
+
+    The function's own `*args` are empty, because a config holds keyword arguments.
+    """
+    star = f"*{node.args.vararg.arg}" if node.args.vararg else ""
     for call in ast.walk(node):
         if isinstance(call, ast.Call) and options in map(ast.unparse, call.keywords):
             of_base = ast.unparse(call.func).startswith("super(")
             taken = base if of_base else _constructor(_family(module, call.func))
-            given = [*list(taken.arguments)[: len(call.args)], *(each.arg for each in call.keywords)]
+            starred = [ast.unparse(each) for each in call.args if isinstance(each, ast.Starred)]
+            if not all(each == star for each in starred):
+                return Constructor({}, open=True)  # values of unknown number
+            given = [*list(taken.arguments)[: len(call.args) - len(starred)], *(each.arg for each in call.keywords)]
             return Constructor({n: a for n, a in taken.arguments.items() if n not in given}, taken.open)
     return Constructor({}, open=True)
 
