@@ -3,8 +3,8 @@
 import pytest
 from omegaconf import OmegaConf
 
-from vi.settings import sections
-from vi.settings.conf import conf_directory
+from vi.settings import compose, sections
+from vi.settings.conf import choices_in, conf_directory
 from vi.settings.constructors import REQUIRED, read
 from vi.settings.keys import COMPONENTS, MISSING
 from vi.settings.validate import GIVEN
@@ -93,3 +93,10 @@ def test_schedules_that_a_warmup_names_take_its_keys():
     for file in (conf_directory() / "warmup").glob("*.yaml"):
         beta = OmegaConf.to_container(OmegaConf.load(file))["beta"]
         assert set(beta) - {"_target_"} <= set(read(beta["_target_"]).arguments)
+
+
+@pytest.mark.parametrize("name", choices_in("estimator"))
+def test_estimators_by_name_have_the_settings_of_their_choice(name):
+    settings = compose.estimators_of([name])[name]
+    assert settings == compose.resolve(*compose.compose([f"estimator={name}"]))["estimator"]
+    assert settings["_target_"].startswith("vi.estimators.")

@@ -26,6 +26,17 @@ from vi.runs import directory as directories
 # What Hydra composes: groups, choices, keys, syntax, interpolations, options.
 COMPOSITION = {
     "nope=mlp": "nope: there is no such key.",
+    "lr=0.1": "lr: there is no such key; did you mean optimizer.learning_rate?",
+    "learning_rate=0.1": "learning_rate: there is no such key; did you mean optimizer.learning_rate?",
+    "trainer.lr=0.1": "trainer.lr: there is no such key; did you mean optimizer.learning_rate?",
+    "binarization=none": "binarization: there is no such key; did you mean data.binarization?",
+    "samples=3": "samples: there is no such key; did you mean estimator.samples?",
+    "kernel_size=3": "kernel_size: there is no such key; did you mean encoder.kernel_size or decoder.kernel_size?",
+    "iwae": "iwae: is not of the form KEY=VALUE; did you mean estimator=iwae?",
+    "conv": "conv: is not of the form KEY=VALUE; did you mean encoder=conv or decoder=conv?",
+    "estimator": ("estimator: is a group; choose with estimator=CHOICE; vi-train --help estimator lists the choices."),
+    "data=my.csv": "data=my.csv: is the name of a file; write data=arrays data.path=my.csv.",
+    "'data=of mine/x.npz'": ("data=of mine/x.npz: is the name of a file; write data=arrays 'data.path=of mine/x.npz'."),
     "estimatr=multi_sample": "estimatr: there is no such key; did you mean estimator?",
     "estimator=multisample": (
         "estimator=multisample: there is no such choice; did you mean multi_sample? Allowed: analytic_kl, "

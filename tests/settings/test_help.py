@@ -6,10 +6,10 @@ import sys
 import pytest
 
 from vi.errors import ConfigError
-from vi.settings.conf import conf_directory
+from vi.settings.conf import choices_in, conf_directory
 from vi.settings.constructors import read
 from vi.settings.help import help_of
-from vi.settings.keys import COMPONENTS, GROUPS
+from vi.settings.keys import CHOSEN, COMPONENTS, GROUPS
 from vi.settings.sections import RUN, dotted_keys
 
 CHOICES = [
@@ -50,6 +50,21 @@ def test_every_choice_has_a_help(choice):
         assert max(map(len, text.splitlines())) <= 130
 
 
+@pytest.mark.parametrize("group", [*COMPONENTS, *CHOSEN])
+def test_the_help_of_a_group_has_a_line_for_each_choice(group):
+    text = help_of([group])
+    assert text.startswith(f"{group}=CHOICE, ")
+    assert text.endswith("\n")
+    assert [choice for choice in choices_in(group) if f"\n  {choice}" not in text] == []
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_help_of_a_group_says_what_each_choice_is():
+    text = help_of(["estimator"])
+    assert "\n  renyi                        The variational Rényi bound (Li & Turner, 2016): " in text
+    assert "\n  multi_sample                 A preset: analytic_kl with 25 samples.\n" in text
+
+
 def test_the_help_of_an_estimator_says_all_of_it():
     text = help_of(["estimator=renyi", "estimator.alpha=2"])
     assert text.startswith(RENYI)
@@ -84,7 +99,8 @@ def test_the_help_of_a_class_of_the_users_own(tmp_path, monkeypatch):
     [
         (["estimator=ren"], "estimator=ren: there is no such choice; did you mean renyi?"),
         (["estimator=vi.estimators.Ren"], "estimator=vi.estimators.Ren: vi.estimators has no Ren; did you mean Renyi?"),
-        (["seed=1"], "seed=1: --help explains choices, such as estimator=renyi."),
+        (["seed=1"], "seed=1: --help explains a group or a choice: estimator, or estimator=renyi."),
+        (["renyi"], "renyi: is not of the form KEY=VALUE; did you mean estimator=renyi?"),
     ],
 )
 def test_a_mistake_is_one_sentence(overrides, sentence):

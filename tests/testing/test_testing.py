@@ -669,7 +669,10 @@ def test_the_module_is_there_after_import_vi():
         (["vi.estimators.IWAE", "samples=1,5"], "vi-check: samples=1,5: must be KEY=VALUE, with one value."),
         (["vi.estimators.IWAE", "samples"], "vi-check: samples: is not of the form KEY=VALUE;"),
         (["--fast"], "vi-check: "),
-        ([], "vi-check: the following arguments are required: my_module.MyEstimator"),
+        ([], "vi-check: the following arguments are required: ESTIMATOR; see vi-check --help."),
+        (["IWEA"], "vi-check: IWEA: there is no such choice. Allowed: analytic_kl, "),
+        (["iwea"], "vi-check: iwea: there is no such choice; did you mean iwae? Allowed: analytic_kl, "),
+        (["iwae", "power=2"], "vi-check: power: vi.estimators.IWAE has no such argument; it takes samples."),
     ],
 )
 def test_a_wrong_command_is_one_sentence_and_exit_code_2(words, sentence, command):
@@ -677,6 +680,21 @@ def test_a_wrong_command_is_one_sentence_and_exit_code_2(words, sentence, comman
     assert code == 2
     assert said.startswith(sentence)
     assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "title"),
+    [
+        (["iwae"], "IWAE(samples=5), "),
+        (["estimator=iwae", "samples=3"], "IWAE(samples=3), "),
+        (["multi_sample"], "AnalyticKL(samples=25, "),
+    ],
+)
+def test_the_command_takes_a_choice_of_the_group_estimator(words, title, quick, monkeypatch, command):
+    only(monkeypatch, {"shape"})
+    code, out, _ = command("check", *words)
+    assert code == 0
+    assert out.startswith(title)
 
 
 def test_the_command_prints_the_table_and_exits_with_0_or_1(quick, monkeypatch, command):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vi.errors import ConfigError
 from vi.settings import sections, validate
-from vi.settings.conf import conf_directory
+from vi.settings.conf import choices_in, conf_directory
 from vi.settings.keys import COMMANDS, suggestion
 from vi.settings.sentences import sentence
 
@@ -60,18 +60,26 @@ def estimators_of(names: Sequence[str]) -> dict[str, Config]:
     Raises:
         ConfigError: there is no such choice or class, or the class takes no `samples`.
     """
-    from omegaconf import OmegaConf
-
-    folder, found = conf_directory() / "estimator", {}
-    choices = sorted(file.stem for file in folder.glob("*.yaml") if file.stem != "custom")
-    for name in names:
-        if name not in choices and not validate.TARGET.test(name):
-            end = f"{suggestion(name, choices)} Allowed: {', '.join(choices)}, or a dotted path."
-            raise ConfigError(f"estimators=[{name}]: there is no such choice{end}")
-        found[name] = dict(OmegaConf.load(folder / f"{name}.yaml")) if name in choices else {"_target_": name}
-        if name not in choices:
-            validate.check_call("estimators", {"_target_": name, "samples": 1})
+    found = {name: estimator_of(name, f"estimators=[{name}]") for name in names}
+    for name, settings in found.items():
+        if settings == {"_target_": name}:
+            validate.check_call("estimators", {**settings, "samples": 1})
     return found
+
+
+def estimator_of(name: str, what: str) -> Config:
+    """The settings of a choice of the group estimator, or the target alone of a dotted path.
+
+    Raises:
+        ConfigError: there is no such choice; the sentence begins with `what`.
+    """
+    choices = choices_in("estimator")
+    if name in choices:
+        return plain(compose([f"estimator={name}"])[0].estimator)
+    if not validate.TARGET.test(name):
+        end = f"{suggestion(name, choices)} Allowed: {', '.join(choices)}, or a dotted path."
+        raise ConfigError(f"{what}: there is no such choice{end}")
+    return {"_target_": name}
 
 
 def _compose(name: str, overrides: Sequence[str], prepare: Callable[[Sequence[str]], list[str]]) -> DictConfig:

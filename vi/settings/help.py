@@ -13,7 +13,7 @@ from vi.errors import ConfigError
 from vi.files import short
 from vi.kinds import ANYTHING
 from vi.settings.compose import compose
-from vi.settings.conf import conf_directory
+from vi.settings.conf import choices_in, conf_directory
 from vi.settings.constructors import REQUIRED, Argument, Constructor, read
 from vi.settings.keys import CHOSEN, COMPONENTS, MISSING, is_of, leaves, show
 from vi.settings.overrides import parse
@@ -27,16 +27,41 @@ WIDTH = 100
 
 
 def help_of(overrides: Sequence[str]) -> str:
-    """The help of every choice GROUP=CHOICE among the overrides.
+    """The help of every choice GROUP=CHOICE among the overrides, or the choices of a group GROUP.
 
     Raises:
         ConfigError: an override is wrong, or none chooses anything.
     """
+    if set(overrides) <= {*COMPONENTS, *CHOSEN}:
+        return "\n".join(map(_of_group, overrides))
     composed, choices = compose(overrides)
     groups = [group for override in parse(overrides) if (group := override.key_or_group) in (*COMPONENTS, *CHOSEN)]
     if not groups:
-        raise ConfigError(f"{' '.join(overrides)}: --help explains choices, such as estimator=renyi.")
+        raise ConfigError(f"{' '.join(overrides)}: --help explains a group or a choice: estimator, or estimator=renyi.")
     return "\n".join(_of_choice(group, str(choices[group]), composed) for group in groups)
+
+
+def _of_group(group: str) -> str:
+    """The choices of a group, each with its summary."""
+    choices, lines = choices_in(group), [f"{group}=CHOICE, with one of these choices:", ""]
+    width = max(map(len, choices)) + 2
+    for choice in choices:
+        text = f"{choice:{width}}{_summary(group, choice)}"
+        lines += textwrap.wrap(
+            text, WIDTH, initial_indent="  ", subsequent_indent=" " * (width + 2), break_on_hyphens=False
+        )
+    if group in COMPONENTS:
+        lines += ["", f"A class or function of your own is {group}=my_module.MyClass."]
+    return "\n".join([*lines, "", f"vi-train --help {group}={choices[0]} shows the settings of a choice.", ""])
+
+
+def _summary(group: str, choice: str) -> str:
+    """What a choice is: the summary of its class, or else the comment at the top of its file; may be empty."""
+    text = (conf_directory() / group / f"{choice}.yaml").read_text()
+    if (target := re.search(r"^_target_: (\S+)", text, re.MULTILINE)) and (constructor := read(target[1])):
+        return _described(constructor)[0]
+    comment = re.match(r"(?:# @package.*\n)?((?:#.*\n)*)", text)
+    return " ".join(comment[1].replace("#", " ").split()) if comment else ""
 
 
 def _of_choice(group: str, choice: str, composed: Any) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 from vi.settings.saved import Config, completed, plain, read, require_data, with_whole_paths
 
+FILES = (".npz", ".npy", ".csv", ".parquet")
+"""The suffixes of files of data."""
+
 
 def composable(overrides: Sequence[str]) -> list[str]:
     """The overrides that Hydra composes: all, or with `resume=RUN_DIR` only those of Hydra, logger, resume and sweep.
@@ -68,6 +71,8 @@ def _spelled_out(override: Any) -> str:
         return override.input_line
     if argument:
         return f"++{override.input_line}"
+    if group == "data" and (file := Path(str(override.value()))).suffix in FILES:
+        raise ConfigError(f"data={file}: is the name of a file; write data=arrays {as_override('data.path', file)}.")
     for target in re.findall(r"\w+(?:\.\w+)+", override.input_line.partition("=")[2]):
         custom = OmegaConf.load(conf_directory() / group / "custom.yaml")
         ConfigStore.instance().store(group=group, name=target, node=OmegaConf.merge(custom, {"_target_": target}))
