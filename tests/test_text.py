@@ -2,7 +2,7 @@
 
 import pytest
 
-from vi.text import cell, code, markdown, plain
+from vi.text import cell, code, html, markdown, plain
 
 QUEER = (
     "\x1b[2J",
@@ -42,3 +42,7 @@ def test_markdown_has_no_links_pictures_or_html_of_the_text():
     assert code("a") == "`a`"
     assert code("a`b``c") == "```a`b``c```"
     assert code("`") == "`` ` ``"
+
+
+def test_html_of_a_text_has_no_elements_and_ends_no_attribute():
+    assert html('<b title="x">&\x1b\'') == "&lt;b title=&quot;x&quot;&gt;&amp;\N{REPLACEMENT CHARACTER}&#x27;"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html as entities
 import re
 
 
@@ -17,6 +18,11 @@ def plain(text: object) -> str:
 def markdown(text: object) -> str:
     """The text in Markdown, without links, pictures, code or HTML."""
     return re.sub(r"([\\`<\[\]])", r"\\\1", plain(text))
+
+
+def html(text: object) -> str:
+    """The text in HTML, as the content of an element or of a quoted attribute."""
+    return entities.escape(plain(text))
 
 
 def code(text: object) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import itertools
 import json
 import math
 from pathlib import Path
 from string import Template
 
-import PIL.Image
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
@@ -19,13 +16,13 @@ from vi import pictures
 from vi.compare.columns import BEST, CURVES
 from vi.compare.comparison import Comparison
 from vi.compare.tables import UNIT, columns, states, unfinished
-from vi.files import MEGABYTE, read_bytes
+from vi.pictures.embedded import embedded
+from vi.text import html as escaped
 from vi.text import plain
 
 AXES = {"epoch": "epochs", "seconds": "seconds"}
 SYMBOLS = {"": "circle", "o": "circle", "s": "square"}
 WIDEST = 900  # pixels of an embedded picture
-MOST_PIXELS = 50_000_000  # of a picture that is read
 
 
 def page(comparison: Comparison) -> str:
@@ -34,9 +31,9 @@ def page(comparison: Comparison) -> str:
     metrics = [name for name in CURVES if comparison.curves[name].notna().any()]
     drawn = {f"{m} {x}": json.loads(curves(comparison, m, x).to_json() or "") for m in metrics for x in AXES}
     return template.substitute(
-        title=_html(comparison.title),
+        title=escaped(comparison.title),
         unit=UNIT,
-        notes="".join(f"<p class=note>{_html(note)}</p>" for note in comparison.notes),
+        notes="".join(f"<p class=note>{escaped(note)}</p>" for note in comparison.notes),
         settings=_settings(comparison),
         unfinished=_unfinished(comparison),
         metrics="".join(f"<option>{name}</option>" for name in metrics),
@@ -86,10 +83,6 @@ def curves(comparison: Comparison, metric: str, x: str) -> go.Figure:
     return figure
 
 
-def _html(text: object) -> str:
-    return html.escape(plain(text))
-
-
 def _looks(comparison: Comparison) -> dict[str, tuple[str, str]]:
     """The colour and the marker of each setting, as in comparison.png."""
     return dict(zip(comparison.curves["setting"].unique(), itertools.cycle(pictures.LOOKS), strict=False))
@@ -111,7 +104,7 @@ def _settings(comparison: Comparison) -> str:
     body = ""
     for setting, row in comparison.settings.iterrows():
         colour = looks.get(str(setting), ("transparent", ""))[0]
-        name = f'<div class=name><i style="background:{colour}"></i><span>{_html(setting)}</span></div>'
+        name = f'<div class=name><i style="background:{colour}"></i><span>{escaped(setting)}</span></div>'
         cells = [f"<th scope=row>{name}</th>", _cell(states(row), row["finished"]), f"<td>{row['seeds'] or '–'}</td>"]
         cells += [_cell(column.text(row), row[column.name]) for column in shown]
         body += f"<tr>{''.join(cells)}</tr>\n"
@@ -130,7 +123,7 @@ def _unfinished(comparison: Comparison) -> str:
         return ""
     head = "".join(f"<th scope=col><button>{name}</button></th>" for name in table)
     body = "".join(
-        f"<tr>{''.join(f'<td>{_html(text)}</td>' for text in row)}</tr>\n" for row in table.itertuples(index=False)
+        f"<tr>{''.join(f'<td>{escaped(text)}</td>' for text in row)}</tr>\n" for row in table.itertuples(index=False)
     )
     return (
         "<h2>Runs without final numbers</h2>\n<div class=wide><table class=texts>"
@@ -143,26 +136,9 @@ def _pictures(comparison: Comparison) -> str:
     runs = comparison.runs[comparison.runs["state"] == "finished"].sort_values(["setting", "seed"], kind="stable")
     sections = ""
     for i, (_, run) in enumerate(runs.drop_duplicates("setting").iterrows()):
-        shown = "".join(map(_picture, sorted((run["directory"] / "figures").glob("*.png"))))
+        files = sorted((run["directory"] / "figures").glob("*.png"))
+        shown = "".join(embedded(file, WIDEST) for file in files)
         if shown:
-            heading = _html(f"{run['setting']} (run {run['path']})")
+            heading = escaped(f"{run['setting']} (run {run['path']})")
             sections += f"<details{'' if i else ' open'}><summary>{heading}</summary>{shown}</details>\n"
     return f"<h2>Pictures</h2>\n{sections}" if sections else ""
-
-
-def _picture(file: Path) -> str:
-    name = _html(file.stem.replace("_", " "))
-    try:
-        picture = PIL.Image.open(io.BytesIO(read_bytes(file, 16 * MEGABYTE)), formats=["PNG"])
-        if picture.width * picture.height > MOST_PIXELS:
-            raise ValueError(f"it has more than {MOST_PIXELS:,} pixels")
-        picture.thumbnail((WIDEST, WIDEST))
-        buffer = io.BytesIO()
-        picture.convert("RGB").save(buffer, "webp", lossless=True)
-    except (OSError, ValueError, SyntaxError, MemoryError, PIL.Image.DecompressionBombError) as error:
-        return f"<figure><figcaption>{name}: cannot be read: {_html(error)}</figcaption></figure>"
-    data = base64.b64encode(buffer.getvalue()).decode()
-    size = f"width={picture.width} height={picture.height}"
-    return (
-        f'<figure><img {size} alt="{name}" src="data:image/webp;base64,{data}"><figcaption>{name}</figcaption></figure>'
-    )
