@@ -221,6 +221,7 @@ def test_what_only_running_would_tell_is_left_to_running(path, place):
 
 WRONG = {
     "nope.Thing": "there is no module nope.",
+    "__main__.Thing": "a run cannot find code of a notebook or a script again; write it into a module of its own.",
     "vi.nope.Thing": "vi has no nope.",
     "vi.estimators.Renyy": "vi.estimators has no Renyy; did you mean Renyi?",
     "vi.estimators": "must be a class or function, but is of type module.",

@@ -51,6 +51,8 @@ def locate(path: str) -> Found:
         Unreadable: it can be known only by running the module. The other exceptions of `UNREADABLE` mean the same.
     """
     top, *names = path.split(".")
+    if top == "__main__":
+        raise ConfigError("a run cannot find code of a notebook or a script again; write it into a module of its own.")
     spec = importlib.util.find_spec(top) or PathFinder.find_spec(top, [os.getcwd()])
     if spec is None:
         raise ConfigError(f"there is no module {top}.")
