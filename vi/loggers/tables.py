@@ -1,4 +1,4 @@
-"""The tables that a training and an evaluation print at their end, and the commands to type next."""
+"""The tables that a training and an evaluation show at their end, and the commands to type next."""
 
 from __future__ import annotations
 
@@ -17,35 +17,54 @@ import rich.text
 
 from vi.files import as_override, short
 from vi.loggers.terminal import count, print_line
-from vi.text import plain
+from vi.text import html, plain
 
 PROBES = {"knn_accuracy": "10 nearest neighbours", "logistic_accuracy": "logistic regression"}
 
 
 def closing_table(console: rich.console.Console, summary: Mapping[str, Any], directory: Path) -> None:
     """Prints the final numbers, and the paths of the pictures."""
-    best = summary["best"]
-    directory = short(directory)
-    samples = f"{summary['samples']} sample{'s' if summary['samples'] > 1 else ''}"
-    title = f"{plain(summary['name'])}: {summary['estimator']}, {samples}, best at step {best['step']:,}"
-    table = rich.table.Table(title=rich.text.Text(title))
+    table = rich.table.Table(title=rich.text.Text(_title(summary)))
     table.add_column("number")
     table.add_column("value", justify="right")
-    unit = "nats per datum, pseudo-likelihood" if summary["pseudo"] else "nats per datum"
-    for name, value in best.items():
-        if name != "step":
-            table.add_row(f"{name} ({unit})", f"{value:.2f}")
-    if summary["knn_accuracy"] is not None:
-        table.add_row("10-nearest-neighbour accuracy of the validation means", f"{summary['knn_accuracy']:.3f}")
-    if summary["active_units"] is not None:
-        table.add_row("active latents", str(summary["active_units"]))
-    table.add_row("parameters", f"{sum(summary['parameters'].values()):,}")
-    table.add_row("training examples per second", count(summary["examples_per_second"]))
-    table.add_row("seconds", f"{summary['seconds']:.0f}")
+    for name, value in _numbers(summary).items():
+        table.add_row(name, value)
     console.print(table)
     if summary["collapse"] is not None:
         print_line(console, summary["collapse"])
-    print_line(console, f"Pictures: {directory / 'figures'}/  numbers: {directory / 'metrics.csv'}")
+    print_line(console, _places(directory))
+
+
+def closing_html(summary: Mapping[str, Any], directory: Path) -> str:
+    """What `closing_table` prints, as HTML for a notebook."""
+    rows = "".join(f"<tr><td>{html(n)}</td><td align=right>{html(v)}</td></tr>" for n, v in _numbers(summary).items())
+    lines = [_places(directory)] if summary["collapse"] is None else [summary["collapse"], _places(directory)]
+    paragraphs = "".join(f"<p>{html(line)}</p>" for line in lines)
+    return f"<table><caption>{html(_title(summary))}</caption><tbody>{rows}</tbody></table>{paragraphs}"
+
+
+def _title(summary: Mapping[str, Any]) -> str:
+    samples = f"{summary['samples']} sample{'s' if summary['samples'] > 1 else ''}"
+    return f"{plain(summary['name'])}: {summary['estimator']}, {samples}, best at step {summary['best']['step']:,}"
+
+
+def _numbers(summary: Mapping[str, Any]) -> dict[str, str]:
+    """The final numbers of a run by name."""
+    unit = "nats per datum, pseudo-likelihood" if summary["pseudo"] else "nats per datum"
+    numbers = {f"{name} ({unit})": f"{value:.2f}" for name, value in summary["best"].items() if name != "step"}
+    if summary["knn_accuracy"] is not None:
+        numbers["10-nearest-neighbour accuracy of the validation means"] = f"{summary['knn_accuracy']:.3f}"
+    if summary["active_units"] is not None:
+        numbers["active latents"] = str(summary["active_units"])
+    numbers["parameters"] = f"{sum(summary['parameters'].values()):,}"
+    numbers["training examples per second"] = count(summary["examples_per_second"])
+    numbers["seconds"] = f"{summary['seconds']:.0f}"
+    return numbers
+
+
+def _places(directory: Path) -> str:
+    directory = short(directory)
+    return f"Pictures: {directory / 'figures'}/  numbers: {directory / 'metrics.csv'}"
 
 
 def evaluation_table(console: rich.console.Console, evaluation: Mapping[str, Any], directory: Path) -> None:

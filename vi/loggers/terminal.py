@@ -80,6 +80,9 @@ class TerminalLogger(Logger):
 @contextlib.contextmanager
 def evaluation_bar(console: rich.console.Console) -> Iterator[Callable[[str, float], None]]:
     """A function that shows the stage of an evaluation and its fraction done, as a bar; nothing outside a terminal."""
+    if not console.is_terminal:
+        yield lambda stage, done: None
+        return
     column = rich.progress.TextColumn("{task.description}")
     columns = (
         column,
@@ -87,7 +90,7 @@ def evaluation_bar(console: rich.console.Console) -> Iterator[Callable[[str, flo
         rich.progress.TaskProgressColumn(),
         rich.progress.TimeRemainingColumn(),
     )
-    with rich.progress.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    with rich.progress.Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=1)
         yield lambda stage, done: bar.update(task, description=stage, completed=done)
 

@@ -29,7 +29,7 @@ Split = Literal["test", "validation", "train"]
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A completed run: its directory, its config and its summary."""
+    """A completed run: its directory, its config and its summary. A notebook shows its numbers and its pictures."""
 
     directory: Path
     config: Config = dataclasses.field(repr=False)
@@ -55,6 +55,13 @@ class Run:
     ) -> dict[str, Any]:
         """Evaluates the trained model as `vi-evaluate` does; returns the content of evaluation.json."""
         return evaluate(self.directory, checkpoint, split, samples, size)
+
+    def _repr_html_(self) -> str:
+        """The closing table and the pictures of the run, for a notebook."""
+        from vi.loggers.tables import closing_html
+        from vi.runs.outputs import figures
+
+        return closing_html(self.summary, self.directory) + figures(self.directory)
 
     def diagnose(self, *arguments: Any, **options: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Diagnoses estimators on the trained model: `vi.runs.api.diagnose` with these arguments."""

@@ -16,6 +16,7 @@ from vi.evaluation.splits import open_split
 from vi.files import as_override, require_real, write
 from vi.loggers.base import Logger, Loggers
 from vi.loggers.metrics_file import MetricsFile
+from vi.loggers.notebook import NotebookLogger
 from vi.loggers.tables import closing_table, evaluation_table
 from vi.loggers.terminal import Terminal, TerminalLogger, evaluation_bar
 from vi.pictures.gallery import draw_diagrams, draw_pictures
@@ -78,7 +79,8 @@ class Job:
         require_real(directory)
         with lock(directory), Interruption() as interruption:
             checkpoints, progress, summary = self._open(directory)
-            metrics, terminal = MetricsFile(directory / "metrics.csv"), TerminalLogger(Terminal())
+            metrics, console = MetricsFile(directory / "metrics.csv"), Terminal()
+            terminal = NotebookLogger() if console.is_jupyter else TerminalLogger(console)
             loggers, evaluation = Loggers(metrics, terminal), {}
             try:
                 self._describe(summary, directory)
@@ -98,9 +100,10 @@ class Job:
                 raise close(error, summary, self.trainer, progress, directory) from error.__cause__
             finally:
                 loggers.finish(summary | flat(evaluation))
-        closing_table(terminal.console, summary, directory)
+        if not console.is_jupyter:  # a notebook shows the run that `vi.train` returns
+            closing_table(console, summary, directory)
         if evaluation:
-            evaluation_table(terminal.console, evaluation, directory)
+            evaluation_table(console, evaluation, directory)
         return summary
 
     def _open(self, directory: Path) -> tuple[Checkpoints, Progress, Summary]:

@@ -10,16 +10,22 @@ from typing import Any
 import keras
 
 from vi.data.dataset import Dataset
+from vi.errors import ConfigError
 from vi.evaluation.scores import flat
-from vi.files import write
+from vi.files import require_real, write
 from vi.loggers.dashboard import WandbLogger
+from vi.loggers.notebook import without_displays
 from vi.models.latent import LatentVariableModel
 from vi.models.people import count_variables
+from vi.pictures.embedded import embedded
 from vi.pictures.gallery import draw_pictures
 from vi.runs.directory import Summary
 from vi.runs.summary import Command, count_parameters
 from vi.settings.saved import Config
+from vi.text import html
 from vi.training.trainer import Trainer
+
+WIDEST = 480  # pixels of a picture in a notebook
 
 
 def describe(model: LatentVariableModel, trainer: Trainer) -> str:
@@ -27,7 +33,8 @@ def describe(model: LatentVariableModel, trainer: Trainer) -> str:
     lines: list[str] = []
     for network in (model.encoder, model.decoder):
         if hasattr(network, "summary"):
-            network.summary(print_fn=lines.append, line_length=78)
+            with without_displays():
+                network.summary(print_fn=lines.append, line_length=78)
     parts: dict[str, keras.Layer] = {"posterior": model.posterior, "likelihood": model.likelihood, "prior": model.prior}
     lines += [
         f"{name}: {type(part).__name__}, {count_variables(part.trainable_variables):,} parameters"
@@ -35,6 +42,17 @@ def describe(model: LatentVariableModel, trainer: Trainer) -> str:
     ]
     lines += [f"{group}: {count:,} trainable parameters" for group, count in count_parameters(trainer).items()]
     return "\n".join(lines) + "\n"
+
+
+def figures(directory: Path) -> str:
+    """The pictures in the directory of a run as HTML. They are inside the text, so nothing is loaded to show them."""
+    try:
+        require_real(directory)
+    except ConfigError as error:
+        return f"<p>{html(error)}</p>"
+    files = sorted((directory / "figures").glob("*.png"))
+    shown = "".join(embedded(file, WIDEST) for file in files if not file.stem.endswith("_diagram"))
+    return f'<div style="display:flex;flex-wrap:wrap;align-items:flex-end;gap:1em">{shown}</div>'
 
 
 def dashboard(config: Config, summary: Summary, command: Command, directory: Path) -> WandbLogger:
