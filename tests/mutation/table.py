@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from tests.mutation import estimation, parts, runs
+
 
 class Mistake(NamedTuple):
     """One mistake.
@@ -391,4 +393,4 @@ _ROWS = [
     ("β is 1", "runs/build.py", 'beta = config["trainer"]["beta"]', "beta = 1.0", WIRING),
 ]
 
-MISTAKES = [Mistake(*row) for row in _ROWS]
+MISTAKES = [Mistake(*row) for row in (*_ROWS, *parts.ROWS, *estimation.ROWS, *runs.ROWS)]
