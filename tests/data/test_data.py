@@ -183,7 +183,7 @@ def test_missing_and_damaged_files_are_named(tmp_path, monkeypatch):
         (lambda: data.arrays(str(tmp_path / "text.npy")), "cannot be read as an .npy file"),
         (lambda: data.arrays(str(tmp_path / "objects.npz")), "array x_train cannot be read"),
         (lambda: data.fashion_mnist(str(tmp_path)), f"path={tmp_path}: holds no fashion_mnist.npz"),
-        (lambda: data.omniglot(None), "path=None: set path or VI_DATA_DIR"),
+        (lambda: data.omniglot(None), "path=None: must be the folder of omniglot28_resized.npz"),
     ]
     monkeypatch.delenv("VI_DATA_DIR", raising=False)
     for call, message in cases:
@@ -215,6 +215,10 @@ def test_a_path_that_is_typed_must_hold_the_file_and_the_environment_may_not(tmp
     assert data.mnist(None, validation=5).source == "Keras's mnist"
     with pytest.raises(ConfigError, match=r"holds no mnist\.npz"):
         data.mnist(str(tmp_path))
+    monkeypatch.setenv("VI_DATA_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match=r"^VI_DATA_DIR=.*nowhere: there is no such folder\.$"):
+        data.mnist(None)
+    monkeypatch.setenv("VI_DATA_DIR", str(tmp_path))
     np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
     assert data.mnist(None, validation=5).source == str(tmp_path / "mnist.npz")
 

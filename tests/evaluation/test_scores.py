@@ -130,7 +130,9 @@ def test_a_number_that_is_not_finite_ends_it():
 def test_the_split_must_be_there_and_fit_the_likelihood():
     of = parts()
     without = types.SimpleNamespace(model=of.model, data=models.dataset())
-    with pytest.raises(ConfigError, match=r"^split=test: test data: holds no array x_test; it holds x_train\.$"):
+    with pytest.raises(
+        ConfigError, match=r"^split=test: test data: holds no array x_test; it holds x_train; split=val"
+    ):
         evaluated(without)
     of.model.likelihood.support = "binary"
     with pytest.raises(ConfigError, match=r"^split=test: data: x_test\[.*\] = .* lies outside \[0, scale=1\]"):

@@ -253,7 +253,8 @@ REFUSED = {
         "estimator.offset=null: must be set for form=exponential, "
     ),
     "posterior=categorical prior=categorical estimator=vimco posterior.categories=3": (
-        "posterior.categories=3: must be at least 2 and divide latent_dim=2, "
+        "posterior.categories=3: must be at least 2 and divide latent_dim=2, because each variable takes a latent for "
+        "each category; with latent_dim=6 there are two variables of 3 categories."
     ),
     "encoder=conv encoder.padding=valid encoder.kernel_size=9": (
         "encoder.kernel_size=9: exceeds the 8×8 pixels that are left of an image of 8×8, and padding=valid adds none."
@@ -277,11 +278,11 @@ PAIRS = {
     ),
     "data=arrays data.path=flat.npz": (
         "flat.npz: x_train[0, 1] = -0.132105 lies outside [0, scale=1], as likelihood Bernoulli "
-        "needs; set the scale of the data."
+        "needs; use a likelihood of real data, such as gaussian, without binarization."
     ),
     "data.binarization=none data.scale=1": (
         "scikit-learn's digits: x_train[0, 0, 2, 0] = 5 lies outside [0, scale=1], as likelihood Bernoulli "
-        "needs; set the scale of the data."
+        "needs; set the scale of the data, or use a likelihood of real data, such as gaussian, without binarization."
     ),
     "data=arrays data.path=flat.npz encoder=conv": (
         "conv_encoder needs data of shape (height, width, channels), these are of shape (6,); give images an axis "
@@ -348,12 +349,15 @@ DATA = {
     "data=arrays data.path=flat.npz data.validation=test": ("flat.npz: holds no array x_test; it holds x_train."),
     "data=arrays data.path=flat.npz data.binarization=dynamic": (
         "flat.npz: x_train[0, 1] = -0.132105 lies outside [0, scale=1], as binarization needs "
-        "probabilities; set the scale of the data."
+        "probabilities; use a likelihood of real data, such as gaussian, without binarization."
     ),
     "data=mnist data.path=nope": "data.path=nope: there is no such folder with mnist.npz in {place}.",
     "data=mnist data.path=folder": "data.path=folder: holds no mnist.npz in {place}.",
     "data=mnist data.path=other.npz": "other.npz: holds no array x_train; it holds nothing that is read.",
-    "data=omniglot": "data.path=null: set path or VI_DATA_DIR to a folder that holds omniglot28_resized.npz.",
+    "data=omniglot": (
+        "data.path=null: must be the folder of omniglot28_resized.npz, unless the environment variable VI_DATA_DIR "
+        "names this folder."
+    ),
 }
 # Directories of runs and sweeps: gone on with, started from, written to.
 RUNS = {

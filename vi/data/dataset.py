@@ -205,12 +205,10 @@ class Dataset:
 
     def _require_unit_interval(self, name: str, x: np.ndarray, reason: str) -> None:
         if x.min() < 0 or x.max() > self._scale:
-            self._refuse(
-                name,
-                (x < 0) | (x > self._scale),
-                x,
-                f"lies outside [0, scale={self._scale:g}], {reason}; set the scale of the data",
-            )
+            scaled = "" if x.min() < 0 else "set the scale of the data, or "
+            advice = f"{scaled}use a likelihood of real data, such as gaussian, without binarization"
+            outside = (x < 0) | (x > self._scale)
+            self._refuse(name, outside, x, f"lies outside [0, scale={self._scale:g}], {reason}; {advice}")
 
     def _hold_out(self, train: Split, validation: float | int) -> tuple[Split, Split]:
         size = len(train)

@@ -174,14 +174,16 @@ def _keras_images(name: str, path: str | None, **options) -> Dataset:
     keys = ("x_train", "y_train", "x_test", "y_test")
     names = dict(zip(keys, keys, strict=True))
     directory = os.environ.get(DIRECTORY)
-    if path or (directory and Path(directory, f"{name}.npz").is_file()):
+    if directory and not path and not Path(directory).expanduser().is_dir():
+        raise ConfigError(f"{DIRECTORY}={directory}: there is no such folder{_from_here(Path(directory))}.")
+    if path or (directory and Path(directory).expanduser().joinpath(f"{name}.npz").is_file()):
         file = _find(f"{name}.npz", path)
         return Dataset(_Images(_open_npz(file), names), str(file), **options)
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:
         found = f"{name}.npz is not in Keras's cache, and the download failed ({' '.join(str(error).split())})"
-        raise SettingError("path", path, f"{found}; set path or {DIRECTORY} to a folder that holds it.") from None
+        raise SettingError("path", path, f"{found}; {_needed(f'{name}.npz')}") from None
     return Dataset(_Images(dict(zip(keys, (*train, *test), strict=True)), names), f"Keras's {name}", **options)
 
 
@@ -189,7 +191,7 @@ def _find(file_name: str, path: str | None) -> Path:
     """The file of a data set, at a path or in the folder that the environment variable names."""
     directory = os.environ.get(DIRECTORY)
     if not path and not directory:
-        raise SettingError("path", None, f"set path or {DIRECTORY} to a folder that holds {file_name}.")
+        raise SettingError("path", None, _needed(file_name))
     place = short(Path(path or str(directory)).expanduser())
     file = place / file_name if place.is_dir() else place
     if file.is_file():
@@ -197,6 +199,10 @@ def _find(file_name: str, path: str | None) -> Path:
     found = f"holds no {file_name}" if place.is_dir() else f"there is no such folder with {file_name}"
     sentence = f"{found}{_from_here(place)}."
     raise SettingError("path", place, sentence) if path else ConfigError(f"{DIRECTORY}={place}: {sentence}")
+
+
+def _needed(file_name: str) -> str:
+    return f"must be the folder of {file_name}, unless the environment variable {DIRECTORY} names this folder."
 
 
 def _from_here(path: Path) -> str:

@@ -65,8 +65,11 @@ def variables_of(latent_dim: int, categories: int) -> tuple[int, int]:
         SettingError: K does not divide L.
     """
     if categories < 2 or latent_dim % categories:
-        product = "the number of variables times the number of categories"
+        two = 2 * max(2, categories)
         raise SettingError(
-            "categories", categories, f"must be at least 2 and divide latent_dim={latent_dim}, {product}."
+            "categories",
+            categories,
+            f"must be at least 2 and divide latent_dim={latent_dim}, because each variable takes a latent for each "
+            f"category; with latent_dim={two} there are two variables of {two // 2} categories.",
         )
     return latent_dim // categories, categories

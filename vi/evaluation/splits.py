@@ -20,5 +20,8 @@ def open_split(data: Dataset, likelihood: Likelihood, split: str, asked: str | N
         if likelihood.support == "binary":
             data.require_unit_interval(f"as likelihood {type(likelihood).__name__} needs", (split,))
     except ConfigError as error:
-        raise ConfigError(f"{asked or f'split={split}'}: {error}") from None
+        sentence = f"{asked or f'split={split}'}: {error}"
+        if asked is None and split == "test" and not data.has_test:
+            sentence = f"{sentence.rstrip('.')}; split=validation takes the validation data."
+        raise ConfigError(sentence) from None
     return opened
