@@ -1,6 +1,7 @@
 """`vi-train` in real processes: what it prints, its exit codes, and the files that it leaves."""
 
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.support.commands import COMMAND, run
+from vi.commands import train
 
 TINY = [
     *("trainer.epochs=2", "trainer.evaluate_every=1", "trainer.jit=false", "logger=none"),
@@ -35,7 +37,7 @@ def test_help_is_for_people_and_needs_no_tensorflow(tmp_path):
             ["estimator=iwea"],
             "vi-train: estimator=iwea: there is no such choice; did you mean iwae? Allowed: analytic_kl, ",
         ),
-        (["data=omniglot"], "vi-train: data.path=null: set path or VI_DATA_DIR to a folder that holds omniglot"),
+        (["data=omniglot"], "vi-train: data.path=null: must be the folder of omniglot28_resized.npz"),
         (["estimator=custom", "estimator._target_=my.Own"], "vi-train: estimator._target_=my.Own: "),
     ],
 )
@@ -133,3 +135,15 @@ def test_the_wheel_works_in_an_empty_directory(tmp_path):
     assert result.returncode == 0, result.stderr
     (summary,) = empty.glob("outputs/default/*/summary.json")
     assert json.loads(summary.read_text())["estimator"] == "IWAE"
+
+
+def test_a_sweep_names_its_directory_and_the_command_that_compares_its_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(train.Directories, "sweep", tmp_path / "my sweep")
+    train._end_sweep()
+    assert capsys.readouterr().out == ""  # it has no job
+    (tmp_path / "my sweep" / "0").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    train._end_sweep()
+    first, second, command = capsys.readouterr().out.splitlines()
+    assert (first, second) == ("Sweep: my sweep", "Next:")
+    assert shlex.split(command, comments=True)[1:] == ["my sweep"]

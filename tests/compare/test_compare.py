@@ -1,6 +1,7 @@
 """Runs side by side: every run is shown, numbers are exact, and the page works in a browser without a network."""
 
 import copy
+import io
 import json
 import shutil
 import subprocess
@@ -12,10 +13,11 @@ import numpy as np
 import pandas as pd
 import PIL.Image
 import pytest
+import rich.console
 import yaml
 from matplotlib.image import imread
 
-from vi.compare import compare, page, write_comparison
+from vi.compare import compare, page, tables, write_comparison
 from vi.compare.columns import BOUNDS
 from vi.runs.directory import lock
 
@@ -560,3 +562,12 @@ def test_how_a_config_was_chosen_makes_no_setting_of_its_own(tmp_path):
         file = make_run(tmp_path / str(seed), f"seed={seed}") / "config.yaml"
         file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"choices": chosen}))
     assert len(compare([tmp_path]).settings) == 1
+
+
+def test_the_terminal_shows_the_speed_which_leaves_out_compiling(tmp_path):
+    make_run(tmp_path / "0", "seed=0")
+    console = rich.console.Console(file=io.StringIO(), width=100)
+    tables.print_tables(console, compare(tmp_path))
+    shown = console.file.getvalue()
+    assert "examples/s" in shown
+    assert "seconds" not in shown

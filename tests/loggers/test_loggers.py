@@ -11,7 +11,7 @@ import rich.console
 from vi.files import as_override
 from vi.loggers.diagnosis import diagnosis_table
 from vi.loggers.metrics_file import MetricsFile
-from vi.loggers.tables import next_commands
+from vi.loggers.tables import next_command_of_sweep, next_commands
 from vi.loggers.terminal import TerminalLogger
 from vi.settings.overrides import arguments
 from vi.training.fit import Progress
@@ -68,6 +68,12 @@ def test_what_to_type_after_a_run_is_of_that_run():
         ["resume=runs/3", "trainer.epochs=100"],
         ["-m", "experiment=mnist_mlp", "+trainer.beta.decay_steps=9", "x=[1, 2]", "seed=1,2,3"],
     ]
+
+
+def test_what_to_type_after_a_sweep_compares_its_runs():
+    lines = printed(next_command_of_sweep, Path("my sweep"))
+    assert lines[:2] == ["Sweep: my sweep", "Next:"]
+    assert shlex.split(lines[2], comments=True)[1:] == ["my sweep"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -185,7 +186,8 @@ def test_a_run_without_a_checkpoint_begins_anew(finished, copy):
 @pytest.mark.parametrize(
     "lost", ["half of the last row", *(pytest.param(lost, marks=pytest.mark.slow) for lost in ("all", "summary"))]
 )
-def test_what_a_kill_has_lost_is_written_again(finished, copy, lost):
+def test_what_a_kill_has_lost_is_written_again(finished, copy, lost, caplog):
+    caplog.set_level(logging.INFO, "vi.runs.job")
     file = copy / "metrics.csv"
     lines = file.read_text().splitlines(keepends=True)
     if lost == "all":
@@ -195,6 +197,8 @@ def test_what_a_kill_has_lost_is_written_again(finished, copy, lost):
     else:
         file.write_text("".join(lines[:-1]) + (lines[-1][:20] if "half" in lost else ""))
     vi.train([f"resume={copy}"])
+    assert "Nothing is left to train: the run has done its 4 epochs." in caplog.text
+    assert "Going on" not in caplog.text
     if lost == "all":
         assert len(metrics(copy)) == 1
     else:

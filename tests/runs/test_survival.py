@@ -171,6 +171,7 @@ def test_a_failed_job_stops_no_other_and_a_sweep_goes_on_where_it_was_left(tmp_p
     result = run("-m", *GRID, *TINY, "hydra.sweep.dir=sweep", cwd=tmp_path)
     assert result.returncode == 1
     assert "job 3 (" in result.stdout
+    assert "Sweep: sweep\nNext:\n" in result.stdout
     assert statuses(tmp_path / "sweep") == {"0": "finished", "1": "failed", "2": "finished", "3": "failed"}
     named = [line for line in result.stderr.splitlines() if line.startswith("vi-train: ")]
     assert [line.split(" (")[0] for line in named] == ["vi-train: job 1", "vi-train: job 3"]

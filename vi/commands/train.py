@@ -21,6 +21,8 @@ from vi.commands.start import SeveralErrors, run_command, unknown
 from vi.commands.workers import Supervisor
 from vi.errors import ConfigError, RunError
 from vi.files import as_override, short
+from vi.loggers.tables import next_command_of_sweep
+from vi.loggers.terminal import Terminal
 from vi.runs.directory import newest_jobs
 from vi.settings.conf import conf_directory
 from vi.settings.help import help_of
@@ -57,11 +59,19 @@ def _train(given: list[str]) -> None:
     except (ConfigError, BrokenPipeError):
         raise
     except Exception as error:
+        _end_sweep()
         raise _explain(error) from error
     if Directories.sweep is not None and not newest_jobs(Directories.sweep):
         raise ConfigError(f"{short(Directories.sweep)}: the sweep has no job; does a glob match nothing?")
+    _end_sweep()
     if sentences := failed_jobs():  # an Optuna study does not fail with its jobs
         raise SeveralErrors(sentences)
+
+
+def _end_sweep() -> None:
+    """Prints where the jobs of a sweep are, if there are any."""
+    if Directories.sweep is not None and Directories.sweep.is_dir() and newest_jobs(Directories.sweep):
+        next_command_of_sweep(Terminal(), Directories.sweep)
 
 
 def _arguments(given: list[str]) -> tuple[list[str], list[str]]:

@@ -44,7 +44,7 @@ COLUMNS = (
         for when in ("best", "final")
     ),
     Column("parameters", "parameters", 0, with_error=False),
-    Column("seconds", "seconds", 1),
+    Column("seconds", "seconds, with compiling", 1),
     Column("examples_per_second", "examples/s", 0),
     Column("knn_accuracy", "kNN accuracy", 3),
 )
@@ -122,9 +122,9 @@ def print_tables(console: rich.console.Console, comparison: Comparison) -> None:
 
 
 def _main_numbers(comparison: Comparison) -> rich.table.Table:
-    """The first number of each setting and its seconds; a terminal has no room for more."""
+    """The first number of each setting and its speed, which leaves out compiling; a terminal has no room for more."""
     available = columns(comparison.settings)
-    numbers = [*available[:1], *(column for column in available if column.name == "seconds")]
+    numbers = [*available[:1], *(column for column in available if column.name == "examples_per_second")]
     shown = rich.table.Table(title=rich.text.Text(f"{plain(comparison.title)}: {UNIT}"), box=rich.box.SIMPLE_HEAD)
     shown.add_column("setting", overflow="fold", min_width=20)
     shown.add_column("finished", min_width=8)

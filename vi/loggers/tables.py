@@ -58,7 +58,7 @@ def _numbers(summary: Mapping[str, Any]) -> dict[str, str]:
         numbers["active latents"] = str(summary["active_units"])
     numbers["parameters"] = f"{sum(summary['parameters'].values()):,}"
     numbers["training examples per second"] = count(summary["examples_per_second"])
-    numbers["seconds"] = f"{summary['seconds']:.0f}"
+    numbers["seconds, with compiling and evaluation"] = f"{summary['seconds']:.0f}"
     return numbers
 
 
@@ -111,6 +111,14 @@ def next_commands(console: rich.console.Console, directory: Path, summary: Mappi
     longer = f"{as_override('resume', run)} trainer.epochs={_twice(summary['epoch'])}"
     print_line(console, f"  {vi_train} {longer}  # for twice as long")
     print_line(console, f"  {vi_train} -m {shlex.join([*same, 'seed=1,2,3'])}  # other seeds, for vi-compare")
+
+
+def next_command_of_sweep(console: rich.console.Console, directory: Path) -> None:
+    """Prints the directory of a sweep, and the command that compares its runs."""
+    directory = short(directory)
+    print_line(console, f"Sweep: {directory}")
+    print_line(console, "Next:")
+    print_line(console, f"  {_program('vi-compare')} {shlex.quote(str(directory))}  # one table of its runs")
 
 
 def _twice(epoch: float) -> int:

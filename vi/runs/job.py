@@ -120,10 +120,14 @@ class Job:
     def _restore(self, checkpoints: Checkpoints) -> Progress:
         """Restores the last checkpoint; returns its progress."""
         progress, epochs = Progress.of(checkpoints.restore("last")), self.config["trainer"]["epochs"]
-        if steps_of(epochs, self.trainer) < progress.step:
+        if (steps := steps_of(epochs, self.trainer)) < progress.step:
             raise ConfigError(f"trainer.epochs={epochs}: the run has done {progress.epoch:g} already.")
         checkpoints.forget_after(progress.step)
-        log.info("Going on from step %d (epoch %.1f).", progress.step, progress.epoch)
+        if steps == progress.step:
+            done = "Nothing is left to train: the run has done its %g epochs. More trainer.epochs train it for longer."
+            log.info(done, epochs)
+        else:
+            log.info("Going on from step %d (epoch %.1f).", progress.step, progress.epoch)
         return progress
 
     def _describe(self, summary: Summary, directory: Path) -> None:
