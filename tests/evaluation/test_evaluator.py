@@ -11,6 +11,7 @@ from tests.support import models, reference
 from tests.support.extensions import ImplicitPosterior
 from vi import random
 from vi.data import Dataset
+from vi.evaluation.chunks import Layout
 from vi.evaluation.evaluator import Evaluator
 from vi.evaluation.statistics import Statistics
 from vi.particles import Draws
@@ -117,6 +118,29 @@ def test_memory_grows_with_the_chunk_only():
             evaluator.estimate(data.validation, samples, size)
         assert set(shapes) == {shape}
         shapes.clear()
+
+
+def test_large_events_are_evaluated_in_parts_of_a_block_with_the_same_numbers(monkeypatch):
+    model, data, shapes = models.linear_gaussian(), validated_on(models.data(330)), []
+    whole = {samples: Evaluator(model, data).estimate(data.validation, samples) for samples in (1, 23)}
+    monkeypatch.setattr("vi.evaluation.chunks.ELEMENTS", 70 * models.D)
+    particles = model.particles
+    model.particles = lambda x, noise: (shapes.append(noise.posterior.shape[:2]), particles(x, noise))[1]
+    for jit, samples, shape in ((True, 1, (50, 1)), (False, 1, (50, 1)), (True, 23, (5, 10))):
+        part = Evaluator(model, data, jit).estimate(data.validation, samples)
+        assert set(shapes) == {shape}
+        for a, b in zip(dataclasses.astuple(part), dataclasses.astuple(whole[samples]), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+        shapes.clear()
+
+
+@pytest.mark.parametrize("samples", [1, 7, 5000])
+@pytest.mark.parametrize("elements", [784, 3 * 64**2, 100_000, 10**6])
+def test_a_chunk_decodes_no_more_than_32_mebibytes_or_ten_samples_of_one_datum(elements, samples):
+    layout = Layout.of(samples, 2000, elements)
+    pairs = layout.data * layout.across * layout.width
+    assert 4 * pairs * elements <= 2**25 or pairs <= 10
+    assert layout.rows(101) * layout.data >= 101
 
 
 def test_monte_carlo_variances_are_those_of_estimates_of_the_same_datum():

@@ -81,7 +81,7 @@ def test_the_sd_of_the_data_is_the_one_of_numpy_in_any_blocks(monkeypatch):
     data = Dataset({"x_train": x}, "grey", validation=1, scale=255)
     expected = (data.train.x / 255).std(0)
     for block in (1, 70, 10**6):
-        monkeypatch.setattr("vi.data.dataset.BLOCK", block)
+        monkeypatch.setattr("vi.data.scales.BLOCK", block)
         data.__dict__.pop("sd", None)
         np.testing.assert_allclose(data.sd, expected, rtol=1e-12)
 

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from vi import random
-from vi.data.scales import another_scale
+from vi.data.scales import another_scale, standard_deviation
 from vi.errors import ConfigError, SettingError
 from vi.kinds import Fraction, Positive, Seed
 from vi.particles import Batch
@@ -24,8 +24,6 @@ from vi.particles import Batch
 log = logging.getLogger(__name__)
 
 
-BLOCK = 2**22
-"""The number of elements whose squares are in memory at a time."""
 PARTS = ("train", "validation", "test")
 
 
@@ -177,10 +175,7 @@ class Dataset:
     @functools.cached_property
     def sd(self) -> np.ndarray:
         """The standard deviation of the training data as the model sees them, `[*event]`."""
-        x, mean = self.train.x, self.mean * self.scale
-        rows = max(1, BLOCK // mean.size)
-        blocks = (x[start : start + rows] for start in range(0, len(x), rows))
-        return np.sqrt(sum(((block - mean) ** 2).sum(axis=0) for block in blocks) / len(x)) / self.scale
+        return standard_deviation(self.train.x, self.mean * self.scale) / self.scale
 
     def batch(self, split: Split, index: tf.Tensor, seed: tf.Tensor) -> Batch:
         """The data `index` `[B]` of a split as the model sees them, scaled and binarized, with their weights.

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+BLOCK = 2**22
+"""The number of elements whose squares are in memory at a time."""
 SCALE_DATA = 2000
 """The number of data of each split that are looked at."""
 SPREAD = 1000
@@ -16,14 +18,20 @@ SHIFTED, STRETCHED = 10, 20
 """The shift of a mean in standard deviations, and the ratio of standard deviations, of another scale."""
 
 
+def standard_deviation(x: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """The standard deviation `[*event]` of data `[N, *event]` around a mean `[*event]`, in double precision."""
+    rows = max(1, BLOCK // mean.size)
+    blocks = (x[start : start + rows] for start in range(0, len(x), rows))
+    return np.sqrt(sum(((block - mean) ** 2).sum(axis=0) for block in blocks) / len(x))
+
+
 def remarks(x: np.ndarray, divisor: float = 1.0, columns: Sequence[str] | None = None) -> Iterator[str]:
     """Sentences on training data `[N, *event]`, which the model sees divided by `divisor`, in a real likelihood.
 
     Columns of a table are called by `columns`, their names, or else by their numbers.
     """
     names = range(x[0].size) if columns is None else columns
-    x = np.asarray(x[:SCALE_DATA], np.float64) / divisor
-    mean, sd = x.mean(axis=0), x.std(axis=0)
+    mean, sd = (each / divisor for each in _moments(x[:SCALE_DATA]))
     table, varying = x.ndim == 2, sd > 0
     if table and varying.any() and sd.max() > SPREAD * (least := sd[varying].min()):
         low, high = int(np.flatnonzero(sd == least)[0]), int(sd.argmax())
@@ -43,9 +51,9 @@ def remarks(x: np.ndarray, divisor: float = 1.0, columns: Sequence[str] | None =
 
 def another_scale(name: str, x: np.ndarray, train: np.ndarray) -> str | None:
     """A sentence if a split `[N, *event]` is on another scale than the training data; None if it is not."""
-    x, train = (np.asarray(each[:SCALE_DATA], np.float64) for each in (x, train))
+    x, train = (each[:SCALE_DATA] for each in (x, train))
     x, train = (each if each.ndim == 2 else each.reshape(-1, 1) for each in (x, train))  # columns, or all elements
-    (mean, sd), (mean_of_train, sd_of_train) = ((each.mean(axis=0), each.std(axis=0)) for each in (x, train))
+    (mean, sd), (mean_of_train, sd_of_train) = map(_moments, (x, train))
     shifted = np.abs(mean - mean_of_train) > SHIFTED * np.maximum(sd, sd_of_train)
     stretched = np.maximum(sd, sd_of_train) > STRETCHED * np.minimum(sd, sd_of_train)
     other = (shifted | stretched) & (sd > 0) & (sd_of_train > 0)
@@ -57,3 +65,9 @@ def another_scale(name: str, x: np.ndarray, train: np.ndarray) -> str | None:
         f"{column}{name} has mean {mean[i]:.3g} and standard deviation {sd[i]:.3g}, but in x_train "
         f"{mean_of_train[i]:.3g} and {sd_of_train[i]:.3g}: are both on one scale?"
     )
+
+
+def _moments(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the standard deviation of data `[N, *event]`, `[*event]` each, in double precision."""
+    mean = x.mean(axis=0, dtype=np.float64)
+    return mean, standard_deviation(x, mean)

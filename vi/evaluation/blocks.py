@@ -26,11 +26,12 @@ class Blocks:
 
     def data(self, split: Split, block: tf.Tensor) -> Batch:
         """A block of data, `[DATA_BLOCK, *event]`. The last block is filled up with the last datum."""
-        return self.dataset.batch(split, self.index(split, block), random.fold(self._seed(block), "binarization"))
+        index = self.index(split, block * DATA_BLOCK, DATA_BLOCK)
+        return self.dataset.batch(split, index, random.fold(self._seed(block), "binarization"))
 
-    def index(self, split: Split, first: tf.Tensor, count: int = 1) -> tf.Tensor:
-        """The positions of the data of `count` blocks from `first` on, `[count · DATA_BLOCK]`."""
-        return tf.minimum(first * DATA_BLOCK + tf.range(count * DATA_BLOCK), len(split) - 1)
+    def index(self, split: Split, first: tf.Tensor, count: int) -> tf.Tensor:
+        """The positions of `count` data from the datum `first` on, `[count]`. After the last datum it is repeated."""
+        return tf.minimum(first + tf.range(count), len(split) - 1)
 
     def noise(self, block: tf.Tensor, i: tf.Tensor, width: int) -> tf.Tensor:
         """The posterior's noise for a block of data and its i-th block of samples, `[DATA_BLOCK, width, ...]`."""

@@ -17,6 +17,10 @@ from vi.evaluation.statistics import Statistics
 from vi.models.base import Model
 from vi.particles import Batch, Noise, Particles
 
+ELEMENTS = 2**23
+"""The largest number of decoded elements, pairs × elements of the event, in a chunk of more than one datum."""
+HEIGHTS = [height for height in range(1, DATA_BLOCK + 1) if DATA_BLOCK % height == 0]
+
 
 class Layout(NamedTuple):
     """The size of a chunk.
@@ -25,22 +29,36 @@ class Layout(NamedTuple):
         down: the number of its blocks of data.
         across: the number of its blocks of samples.
         width: the number of samples in each of these.
+        height: the number of data that it takes from each block of data; a part of one block if events are large.
     """
 
     down: int
     across: int
     width: int
+    height: int = DATA_BLOCK
 
     @classmethod
-    def of(cls, samples: int, pairs: int) -> Layout:
-        """The layout for S = `samples` with about `pairs` pairs of a datum and a sample, in whole blocks."""
-        width = min(samples, SAMPLE_BLOCK)
+    def of(cls, samples: int, pairs: int, elements: int = 1) -> Layout:
+        """The layout for S = `samples` with about `pairs` pairs of a datum and a sample, in whole blocks.
+
+        If whole blocks of events of `elements` elements exceed `ELEMENTS`, a part of one block.
+        """
+        width, most = min(samples, SAMPLE_BLOCK), max(1, ELEMENTS // elements)
+        height = max(height for height in HEIGHTS if height == 1 or height * width <= most)
+        if height < DATA_BLOCK:
+            return cls(1, 1, width, height)
+        pairs = min(pairs, most)
         across = min(max(1, pairs // (DATA_BLOCK * width)), math.ceil(samples / width))
         return cls(max(1, pairs // (DATA_BLOCK * width * across)), across, width)
 
+    @property
+    def data(self) -> int:
+        """The number of data in a chunk."""
+        return self.down * self.height
+
     def rows(self, size: int) -> int:
         """The number of chunks that hold `size` data."""
-        return math.ceil(size / (self.down * DATA_BLOCK))
+        return math.ceil(size / self.data)
 
     def columns(self, samples: int) -> int:
         """The number of chunks that hold `samples` samples."""
@@ -62,36 +80,47 @@ class Chunks:
 
     def statistics(self, split: Split, row: int, column: int, samples: int, layout: Layout) -> Statistics:
         """The statistics of one chunk. Its row selects the data, its column the samples out of S = `samples`."""
-        first = tf.constant([row * layout.down, column * layout.across])
+        first = tf.constant([row * layout.data, column * layout.across])
         arrays = self._graph(split, first, tf.constant(samples), tuple(layout))
         live = min(layout.across * layout.width, samples - column * layout.across * layout.width)
         return Statistics(live, *(np.asarray(array, np.float64) for array in arrays))
 
     def _arrays(
-        self, split: Split, first: tf.Tensor, samples: tf.Tensor, layout: tuple[int, int, int]
+        self, split: Split, first: tf.Tensor, samples: tf.Tensor, layout: tuple[int, int, int, int]
     ) -> tuple[tf.Tensor, ...]:
-        """The arrays of `Statistics` for one chunk; `first` `[2]` are its first block of data and of samples."""
-        down, across, width = layout
-        particles = self.model.particles(self._batch(split, first[0], down), self._noise(first, down, across, width))
-        live = first[1] * width + tf.range(across * width) < samples
+        """The arrays of `Statistics` for one chunk; `first` `[2]` are its first datum and first block of samples."""
+        chosen = Layout(*layout)
+        particles = self.model.particles(self._batch(split, first[0], chosen), self._noise(first, chosen))
+        live = first[1] * chosen.width + tf.range(chosen.across * chosen.width) < samples
         return *reduce_samples(particles, live), exact_kl(particles)
 
-    def _batch(self, split: Split, first: tf.Tensor, down: int) -> Batch:
-        """The data of `down` blocks, `[down · DATA_BLOCK, *event]`."""
-        x = each(lambda i: self.blocks.data(split, first + i).x, down)  # [down, DATA_BLOCK, *event]
-        x = tf.reshape(x, [down * DATA_BLOCK, *x.shape[2:]])
-        return Batch(x, index=self.blocks.index(split, first, down), size=len(split))
+    def _batch(self, split: Split, first: tf.Tensor, layout: Layout) -> Batch:
+        """The data of a chunk from the datum `first` on, `[layout.data, *event]`."""
+        block = first // DATA_BLOCK
+        x = each(lambda i: self.blocks.data(split, block + i).x, layout.down)  # [down, DATA_BLOCK, *event]
+        x = _part(tf.reshape(x, [layout.down * DATA_BLOCK, *x.shape[2:]]), first, layout)
+        return Batch(x, index=self.blocks.index(split, first, layout.data), size=len(split))
 
-    def _noise(self, first: tf.Tensor, down: int, across: int, width: int) -> Noise:
-        """The noise of all blocks of a chunk, `[down · DATA_BLOCK, across · width, ...]`."""
+    def _noise(self, first: tf.Tensor, layout: Layout) -> Noise:
+        """The noise of a chunk, `[layout.data, across · width, ...]`."""
+        down, across, width, _ = layout
+        block = first[0] // DATA_BLOCK
 
-        def block(i: tf.Tensor) -> tf.Tensor:
-            return self.blocks.noise(first[0] + i // across, first[1] + i % across, width)
+        def of_block(i: tf.Tensor) -> tf.Tensor:
+            return self.blocks.noise(block + i // across, first[1] + i % across, width)
 
-        eps = each(block, down * across)  # [down · across, DATA_BLOCK, width, ...]
+        eps = each(of_block, down * across)  # [down · across, DATA_BLOCK, width, ...]
         eps = tf.reshape(eps, [down, across, *eps.shape[1:]])
         eps = tf.experimental.numpy.swapaxes(eps, 1, 2)  # [down, DATA_BLOCK, across, width, ...]
-        return Noise(posterior=tf.reshape(eps, [down * DATA_BLOCK, across * width, *eps.shape[4:]]))
+        eps = tf.reshape(eps, [down * DATA_BLOCK, across * width, *eps.shape[4:]])
+        return Noise(posterior=_part(eps, first[0], layout))
+
+
+def _part(rows: tf.Tensor, first: tf.Tensor, layout: Layout) -> tf.Tensor:
+    """The rows of a chunk from the datum `first` on, out of the rows of its whole blocks."""
+    if layout.height == DATA_BLOCK:
+        return rows
+    return tf.slice(rows, [first % DATA_BLOCK] + [0] * (len(rows.shape) - 1), [layout.height, *rows.shape[1:]])
 
 
 def reduce_samples(particles: Particles, live: tf.Tensor) -> tuple[tf.Tensor, ...]:

@@ -24,14 +24,16 @@ CHUNK = 2000
 class Evaluator:
     """Evaluates a model on the splits of a data set, with the same noise at every call.
 
-    Memory depends on `chunk` only (plus the results), not on S or N. The results depend on `chunk` by rounding only.
+    Memory depends on `chunk` and the size of a datum only (plus the results), not on S or N. The results depend on
+    `chunk` by rounding only.
 
     Args:
         model: the model.
         data: the data set.
         jit: whether XLA compiles the estimates.
         poll: called between chunks; may raise an error to end an evaluation.
-        chunk: the number of pairs of a datum and a sample that are computed at a time, rounded to whole blocks.
+        chunk: the number of pairs of a datum and a sample that are computed at a time, rounded to whole blocks. Large
+            events have fewer pairs.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Evaluator:
         `progress` is called after each chunk with the fraction that is done.
         """
         size = len(split) if size is None else min(size, len(split))
-        layout = Layout.of(samples, self.chunk)
+        layout = Layout.of(samples, self.chunk, math.prod(self.data.event_shape))
         rows, columns = layout.rows(size), layout.columns(samples)
 
         def chunks(row: int) -> Iterator[Statistics]:

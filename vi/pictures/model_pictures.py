@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from vi.pictures import latent, observed
 
 log = logging.getLogger(__name__)
 Picture = Callable[[Path], None]
+ELEMENTS = 2**22
+"""The picture of the spread of x has about this many numbers, so that memory stays near the size of the data."""
 
 
 class ModelPictures:
@@ -89,8 +92,9 @@ class ModelPictures:
         likelihood = self.model.likelihood
         if _is_image(likelihood.event_shape):
             return observed.prior_samples(path, _as_images(self.model.generate(64)))
-        noise = likelihood.noise([1000], random.fold(self.seed, "dream_likelihood"))
-        observed.prior_samples(path, self.model.decode(self._sample_prior(1000)).sample(noise).numpy())
+        count = max(100, min(1000, ELEMENTS // math.prod(likelihood.event_shape)))
+        noise = likelihood.noise([count], random.fold(self.seed, "dream_likelihood"))
+        observed.prior_samples(path, self.model.decode(self._sample_prior(count)).sample(noise).numpy())
 
     def density(self, path: Path) -> None:
         """The density of the prior, and samples of q over it."""
