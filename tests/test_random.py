@@ -107,3 +107,13 @@ def test_binarization_is_exact_at_0_and_1_and_unbiased_between():
 def test_both_halves_of_the_random_words_are_used():
     draws = random.bernoulli(tf.fill([2, 5000], 0.5), random.seed(0, "binarization"), "float64").numpy()
     assert abs(np.corrcoef(draws)[0, 1]) < 4 / np.sqrt(5000)
+
+
+def test_streams_keep_their_numbers_and_names_are_no_counters():
+    """The numbers of a run of today are those of a run of then."""
+    names = "split binarization permutation train validation people posterior divergence prior dream_prior"
+    assert list(random.STREAMS.items())[:10] == [(name, number) for number, name in enumerate(names.split())]
+    seed = random.seed(3, "train")
+    assert seed.numpy().tolist() == [3, 3]
+    steps = {tuple(random.fold(seed, step).numpy()) for step in range(len(random.STREAMS))}
+    assert not steps & {tuple(random.fold(seed, name).numpy()) for name in random.STREAMS}

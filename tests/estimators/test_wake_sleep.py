@@ -97,6 +97,13 @@ def test_theta_of_the_reweighted_is_that_of_iwae_and_both_phases_are_their_mean(
     assert np.abs(wake - sleep).min() > 1e-3
 
 
+def test_the_sleep_loss_is_the_mean_over_dreams():
+    model, estimator = models.linear_gaussian(), WakeSleep(1, dreams=3)
+    particles = models.make_particles(model, estimator.draws)
+    expected = -particles.dream.log_posterior.numpy().mean(axis=1)
+    np.testing.assert_allclose(estimator.losses(particles, 0).inference, expected, rtol=1e-6)
+
+
 def test_dreams_are_drawn_only_for_a_sleep_phase():
     assert ReweightedWakeSleep(5, "wake", dreams=2).draws == (5, 0, 0, 0)
     assert ReweightedWakeSleep(5, "both", dreams=2).draws == (5, 0, 0, 2)

@@ -29,6 +29,12 @@ def test_logistic_regression_is_linear_and_needs_two_classes():
     assert logistic_accuracy(0 * means, labels, 0 * means, labels) == pytest.approx(1 / 3, abs=0.01)
 
 
+def test_logistic_regression_learns_from_the_training_data_alone():
+    means = np.random.default_rng(0).standard_normal((400, 2)).astype(np.float32)
+    labels = (means[:, 0] > 0).astype(int)
+    assert logistic_accuracy(means, labels, means, 1 - labels) < 0.05
+
+
 def test_classes_are_whole_numbers_and_few():
     assert are_classes(np.arange(100))
     assert not are_classes(np.arange(101))

@@ -58,12 +58,14 @@ def test_gaussian_log_prob_and_its_initial_scale(scale, form):
 @pytest.mark.parametrize(
     "make", [lambda: Bernoulli(EVENT), *(lambda s=s: Gaussian(EVENT, scale=s, sd=0.5) for s in SCALES)]
 )
-def test_samples_have_the_mean_of_the_distribution(make):
+def test_samples_have_the_mean_and_the_variance_of_the_distribution(make):
     likelihood = make()
     output = tf.constant(output_of(likelihood)[:1, :1])
     p = likelihood(tf.repeat(output, 5000, axis=1))
     x = p.sample(likelihood.noise([1, 5000], random.seed(0, "train"))).numpy()[0]
-    models.assert_mean(x.reshape(5000, -1), likelihood(output).mean().numpy().ravel())
+    mean, variance = (value.numpy().ravel() for value in (likelihood(output).mean(), p.distribution.variance()[0, 0]))
+    models.assert_mean(x.reshape(5000, -1), mean)
+    models.assert_mean((x.reshape(5000, -1) - mean) ** 2, variance)
 
 
 @pytest.mark.parametrize("make", [lambda: Bernoulli(EVENT), *(lambda s=s: Gaussian(EVENT, scale=s) for s in SCALES)])

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.support import models
+from tests.support.discrete import KINDS, discrete_model
 from tests.support.extensions import ImplicitPosterior
 from vi import random
 from vi.errors import ConfigError
@@ -198,6 +199,18 @@ def test_a_random_layer_that_is_made_at_the_first_use_is_a_function_of_the_noise
     np.testing.assert_array_equal(particles(0).log_likelihood, particles(0).log_likelihood)
     assert (particles(0).log_likelihood.numpy() != particles(1).log_likelihood.numpy()).any()
     assert particles(0).updates == ()
+
+
+def test_the_z_and_the_x_of_a_dream_have_noise_of_their_own():
+    dream = models.linear_gaussian().noise(Draws(dream=4), tf.range(models.B), random.seed(0, "train"), 0).dream
+    of_z, of_x = (noise.numpy().ravel() for noise in dream)
+    assert not np.isin(of_z, of_x).any()
+
+
+def test_what_is_generated_is_decoded_from_draws_of_the_prior():
+    model = discrete_model(KINDS["bernoulli"])
+    uniform = np.array([[0.1, 0.9, 0.4], [0.7, 0.2, 0.6]], np.float32)
+    np.testing.assert_allclose(model.generate(eps=uniform), model.decode((uniform < 0.5).astype(np.float32)).mean())
 
 
 def test_dreams_have_no_noise_of_the_posterior():

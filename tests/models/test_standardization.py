@@ -66,6 +66,23 @@ def test_it_is_the_plain_model_on_standardized_data_with_the_jacobian(event_shap
     np.testing.assert_allclose(p.distribution.mean(), p.mean(), rtol=1e-12)
 
 
+def test_a_learned_sd_and_an_output_bias_start_in_standardized_units():
+    """The sd starts at the residual of the mean of the untrained model, which is the decoder at z = 0."""
+    data = Dataset({"x_train": table(400)}, "table", validation=20, standardize=True)
+    likelihood = Gaussian((4,), scale="per_dimension")
+    decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(4, name="output")])
+    encoder, units = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]), standardization(likelihood)
+    model = LatentVariableModel(encoder, DiagonalGaussian(2), decoder, likelihood, StandardNormal(2), None, units)
+    z = tf.zeros([1, 1, 2])
+    for bias in (False, True):
+        decoder.layers[-1].bias.assign([0.0, 3.0, -2.0, 1.0])
+        adapt(model, data, output_bias=bias)
+        mean, sd = (np.ravel(getattr(model.decode(z).distribution, name)()) for name in ("mean", "stddev"))
+        shift = 0 if bias else np.array([0.0, 3.0, -2.0, 1.0])
+        np.testing.assert_allclose((mean - data.mean) / data.sd, shift, atol=0.01)
+        np.testing.assert_allclose(sd / data.sd, np.sqrt(1 + np.square(shift) * np.ones(4)), rtol=0.01)
+
+
 def test_a_constant_column_keeps_its_unit():
     x = table()
     x[:, 1] = 7.0

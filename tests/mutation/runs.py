@@ -1,6 +1,7 @@
 """Mistakes in training, checkpoints, evaluation, diagnoses and the wiring of runs."""
 
 WIRING = "training/test_wiring.py"
+SCORED = "runs/test_training.py::test_the_scores_of_a_training_are_of_its_validation_data"
 FIT = "training/test_fit.py"
 KEPT = "training/test_checkpoints.py"
 TRAINER = "training/test_trainer.py"
@@ -52,42 +53,42 @@ ROWS = [
         "runs/training.py",
         "_validate(evaluator, data.validation,",
         "_validate(evaluator, data.train,",
-        WIRING,
+        SCORED,
     ),
     (
         "validation/iw_bound has one sample",
         "runs/training.py",
         "evaluator.estimate(split, samples, size).iw_bound",
         "evaluator.estimate(split, 1, size).iw_bound",
-        WIRING,
+        SCORED,
     ),
     (
         "validation/kl is sampled",
         "runs/training.py",
         "(elbo.kl if elbo.exact_kl is None else elbo.exact_kl)",
         "elbo.kl",
-        WIRING,
+        SCORED,
     ),
     (
         "a run's neighbours are judged on their own data",
         "runs/training.py",
         "knn_accuracy(evaluator.means(data.train), data.train.y, means",
         "knn_accuracy(means, data.validation.y, means",
-        WIRING,
+        SCORED,
     ),
     (
         "the last weights are kept for the best",
         "runs/training.py",
         'checkpoints.restore("best")',
         'checkpoints.restore("last")',
-        "runs/test_api.py::test_train_and_load_give_the_model_back",
+        "runs/test_training.py::test_a_training_ends_with_the_weights_of_its_best_evaluation",
     ),
     (
         "a new run starts from the last weights",
         "runs/restore.py",
         '{"model": model.variables}).restore("best")',
         '{"model": model.variables}).restore("last")',
-        "runs/test_api.py::test_a_new_run_may_start_from_the_best_weights_of_another",
+        "runs/test_training.py::test_a_new_run_starts_from_the_best_weights_and_not_from_the_last",
     ),
     # schedules and the random streams
     (

@@ -148,6 +148,17 @@ def test_a_stopped_copy_stops_weights_beside_the_head_too(jit):
     assert tape.gradient(kl, family.shift.value) is None
 
 
+def test_the_factor_of_a_full_covariance_is_triangular_with_a_softplus_diagonal():
+    family, features = FullCovarianceGaussian(models.L), tf.constant(np.random.default_rng(0).standard_normal((5, 4)))
+    factor = family(features).parameters["scale_tril"].numpy()[:, 0]
+    raw = family.scale_head(features).numpy()
+    np.testing.assert_array_equal(np.triu(factor, 1), 0)
+    of_head = np.sort(np.logaddexp(0, raw), axis=1)
+    diagonal = np.diagonal(factor, axis1=1, axis2=2)
+    for b in range(5):  # each diagonal entry is the softplus of one output of the head
+        assert np.isclose(diagonal[b][:, None], of_head[b], rtol=1e-5).any(axis=1).all()
+
+
 def test_a_mean_without_closed_form_is_a_sample_mean():
     import tensorflow_probability as tfp
 

@@ -241,6 +241,15 @@ def test_the_temperature_follows_its_schedule_in_training(schedule, expected):
 
 @every_mode
 @every_relaxation
+def test_dreams_are_judged_by_the_discrete_posterior_also_in_training(name, straight_through):
+    model, x = discrete_model(relaxed_kind(name, straight_through=straight_through)), binary_data()
+    noise = model.noise(Draws(dream=2), tf.range(models.B), random.seed(0, "train"), 0)
+    training, outside = (model.particles(x, noise, step=step).dream for step in (STEP, None))
+    np.testing.assert_array_equal(training.log_posterior, outside.log_posterior)
+
+
+@every_mode
+@every_relaxation
 def test_the_elbo_outside_training_is_that_of_the_enumeration(name, straight_through):
     kind, x = relaxed_kind(name, straight_through=straight_through), binary_data()
     model = discrete_model(kind)

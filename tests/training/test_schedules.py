@@ -8,7 +8,7 @@ import tensorflow as tf
 from vi.errors import ConfigError
 from vi.runs import build
 from vi.settings import compose
-from vi.training.schedules import Cyclical
+from vi.training.schedules import Annealing, Cyclical
 
 
 def test_each_cycle_rises_linearly_and_stays_and_after_the_last_it_is_at_its_end():
@@ -40,3 +40,9 @@ def test_a_warm_up_takes_settings_of_its_own():
 def test_a_cycle_that_is_none_is_one_sentence(wrong):
     with pytest.raises(ConfigError, match=r"^(period=0: must be at least 1|rise=.*: must be above 0 and at most 1)\."):
         Cyclical(**wrong)
+
+
+def test_a_temperature_falls_exponentially_to_its_minimum():
+    schedule = Annealing(rate=0.1, minimum=0.3)
+    values = [float(schedule(tf.constant(step, tf.int64))) for step in (0, 1, 5, 12, 13, 1000)]
+    np.testing.assert_allclose(values, [*np.exp([0.0, -0.1, -0.5, -1.2]), 0.3, 0.3], rtol=1e-6)
