@@ -1,5 +1,7 @@
 """The model: one order of axes, everything deterministic in the noise, every variable in one group."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -8,12 +10,13 @@ import tensorflow as tf
 from tests.support import models
 from tests.support.discrete import KINDS, discrete_model
 from tests.support.extensions import ImplicitPosterior
-from vi import random
+from vi import posteriors, priors, random
 from vi.errors import ConfigError
 from vi.likelihoods import Gaussian
 from vi.models import LatentVariableModel
 from vi.particles import Draws, Noise
 from vi.posteriors import FullCovarianceGaussian
+from vi.priors import StandardNormal
 
 
 def test_shapes_are_batch_samples_latent():
@@ -123,6 +126,8 @@ def test_numpy_arrays_come_back_where_numpy_arrays_went_in():
     eps = np.zeros((models.B, 2, models.L))
     given = [q.mean(), q.stddev(), q.quantile(0.5), model.decode(z).mean(), model.decode(z).mode()]
     given += [model.reconstruct(x), model.reconstruct(x, eps=eps), model.generate(eps=z)]
+    given += [*q.sample(eps), q.log_prob(eps), q.kl(model.prior), q.kl_per_dimension(model.prior)]
+    given += [model.decode(z).log_prob(x[:2]), model.decode(z).sample(x[:2])]
     for value in given:
         assert isinstance(value, np.ndarray)
     tensors = model.encode(tf.constant(x, tf.float32))
@@ -130,12 +135,39 @@ def test_numpy_arrays_come_back_where_numpy_arrays_went_in():
     assert all(map(tf.is_tensor, (tensors.mean(), tensors.stddev(), tensors.quantile(0.5), model.generate(2))))
 
 
+FAMILIES = {
+    "diagonal": (models.DiagonalGaussian, StandardNormal),
+    "full covariance": (FullCovarianceGaussian, StandardNormal),
+    "Laplace": (functools.partial(posteriors.LocationScale, base="laplace"), StandardNormal),
+    "bits": (posteriors.Bernoulli, priors.Bernoulli),
+    "one-hot": tuple(functools.partial(room.Categorical, categories=3) for room in (posteriors, priors)),
+    "relaxed bits": (posteriors.BinaryConcrete, priors.Bernoulli),
+    "point": (posteriors.Deterministic, StandardNormal),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_distribution_of_an_array_has_no_axis_for_samples(family):
+    posterior, prior = FAMILIES[family]
+    model, x = models.linear_gaussian(posterior, prior=prior), models.data()
+    of_array, of_tensor = (model.encode(each) for each in (x, tf.constant(x)))
+    q = of_array.distribution
+    assert (q.batch_shape, q.event_shape) == ((models.B,), (model.latent_dim,))
+    assert q.sample(5, seed=0).shape == (5, models.B, model.latent_dim)
+    assert of_tensor.distribution.batch_shape == (models.B, 1)
+    if family != "point":
+        z, log_q = of_tensor.sample(model.posterior.noise([models.B, 1], random.seed(0, "people")))
+        np.testing.assert_allclose(q.log_prob(z[:, 0]), log_q[:, 0], rtol=1e-4)
+        np.testing.assert_allclose(of_array.log_prob(z.numpy()[:, 0]), log_q[:, 0], rtol=1e-4)
+        np.testing.assert_allclose(of_array.log_prob(z.numpy()), log_q, rtol=1e-4)
+
+
 @pytest.mark.parametrize("posterior", [None, FullCovarianceGaussian])
 def test_standard_deviations_and_quantiles_are_those_of_q(posterior):
     model = models.linear_gaussian(*[posterior] if posterior else [])
     q = model.encode(models.data())
     mean, sd = q.mean(), q.stddev()
-    np.testing.assert_allclose(sd, q.distribution.stddev()[:, 0], rtol=1e-6)
+    np.testing.assert_allclose(sd, q.distribution.stddev(), rtol=1e-6)
     error = 5 * 2.1 / np.sqrt(1000) if posterior else 1e-4  # the quantile of 1,000 samples; sd of a 5% quantile is 2.1
     np.testing.assert_allclose((q.quantile(0.05) - mean) / sd, -1.6449, atol=error)
     with pytest.raises(ConfigError, match=r"probability=5: must be from 0 to 1"):

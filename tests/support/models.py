@@ -18,14 +18,14 @@ B, S, D, L = 4, 5, 6, 3
 """Data, samples, dimensions of a datum and latents: all different, so that a swapped axis fails."""
 
 
-def linear_gaussian(posterior=DiagonalGaussian, sd=0.7):
+def linear_gaussian(posterior=DiagonalGaussian, sd=0.7, prior=StandardNormal):
     """A model that is linear throughout, D → L → D, with weights of moderate size."""
     model = LatentVariableModel(
         networks.mlp_encoder((D,), hidden=[]),
         posterior(L),
         networks.mlp_decoder(L, (D,), hidden=[]),
         Gaussian((D,), sd=sd),
-        StandardNormal(L),
+        prior(L),
     )
     rng = np.random.default_rng(1)
     for variable in model.variables:

@@ -99,7 +99,7 @@ class ConditionalLikelihood:
     """p(x|z): a likelihood with the decoder's output `[B, S, *outputs]` and the context arrays that it reads.
 
     With a `standardization`, the likelihood describes standardized data. Data and densities here stay in the user's
-    units. If `as_numpy`, because z was a NumPy array, `mean` and `mode` give NumPy arrays.
+    units. If `as_numpy`, because z was a NumPy array, all methods give NumPy arrays.
     """
 
     family: Likelihood
@@ -115,9 +115,10 @@ class ConditionalLikelihood:
 
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
         """log p(x|z) in nats, `[B, S]`, for x `[B, 1, *event]`."""
+        x = tf.convert_to_tensor(x, self.output.dtype) if self.as_numpy else x
         if self.standardization is not None:
-            return self._log_prob(self.standardization(x)) + self.standardization.log_density()
-        return self._log_prob(x)
+            return self._given(self._log_prob(self.standardization(x)) + self.standardization.log_density())
+        return self._given(self._log_prob(x))
 
     def mean(self) -> tf.Tensor:
         """E[x|z], `[B, S, *event]`."""
@@ -129,10 +130,11 @@ class ConditionalLikelihood:
 
     def sample(self, noise: tf.Tensor) -> tf.Tensor:
         """x ~ p(x|z) from the family's noise, both `[B, S, *event]`; passes no gradient if x is discrete."""
-        return self._restore(self.family.push(self._family, noise))
+        noise = tf.convert_to_tensor(noise, self.output.dtype) if self.as_numpy else noise
+        return self._given(self._restore(self.family.push(self._family, noise)))
 
     def _given(self, x: tf.Tensor) -> tf.Tensor:
-        return x.numpy() if self.as_numpy else x
+        return x.numpy() if self.as_numpy and tf.executing_eagerly() else x
 
     @property
     def _family(self) -> tfd.Distribution:

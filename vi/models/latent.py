@@ -232,7 +232,8 @@ class LatentVariableModel(Model):
     def encode(self, batch: Batch | tf.Tensor, step: tf.Tensor | None = None) -> ConditionalPosterior:
         """q(z|x) for a batch or x `[B, *event]`: `encode(x).mean()` is `[B, L]`, and so are `stddev` and `quantile`.
 
-        For a NumPy array x they give NumPy arrays.
+        For a NumPy array x they give NumPy arrays, and `encode(x).distribution` is of batch `[B]`. For a tensor it is
+        of batch `[B, 1]`, which broadcasts against S samples.
 
         Raises:
             ConfigError: x has another shape.

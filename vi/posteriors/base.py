@@ -116,7 +116,8 @@ class ConditionalPosterior:
         parameters: `[B, 1, ...]` each.
         weights_stopped: True if no weight of the family passes a gradient.
         values: variables, each with the value that replaces it whenever the family's weights are read.
-        as_numpy: True if x was a NumPy array; `mean`, `stddev` and `quantile` then give NumPy arrays.
+        as_numpy: True if x was a NumPy array. All methods then give NumPy arrays, the `distribution` is of batch `[B]`,
+            and `log_prob` also takes one z for each datum, `[B, L]`, and gives `[B]`.
     """
 
     family: Posterior
@@ -147,10 +148,18 @@ class ConditionalPosterior:
 
     @property
     def distribution(self) -> tfd.Distribution:
-        """q(z|x) as a distribution of TensorFlow Probability, of batch `[B, 1]` and event `[L]`.
+        """q(z|x) as a distribution of TensorFlow Probability, of batch `[B, 1]` and event `[L]`; `as_numpy`: `[B]`.
 
         Further weights, such as a flow's, pass gradients here. Only the methods of this class can stop these gradients.
         """
+        if not self.as_numpy:
+            return self._over_samples
+        parameters = tf.nest.map_structure(lambda parameter: tf.squeeze(parameter, axis=1), self.parameters)
+        return self.family.distribution(**parameters)
+
+    @property
+    def _over_samples(self) -> tfd.Distribution:
+        """q(z|x) of batch `[B, 1]`, where the 1 broadcasts against S samples."""
         return self.family.distribution(**self.parameters)
 
     def sample(self, eps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor | None]:
@@ -161,25 +170,30 @@ class ConditionalPosterior:
         """
         eps = self._checked(eps)
         with self._weights():
-            z, log_posterior = self.family.push(self.distribution, eps)
-        return tf.identity(z), log_posterior  # TensorFlow Probability's bijectors know z itself, and lose its path
+            z, log_posterior = self.family.push(self._over_samples, eps)
+        z = tf.identity(z)  # TensorFlow Probability's bijectors know z itself, and lose its path
+        return self._given(z), None if log_posterior is None else self._given(log_posterior)
 
     def log_prob(self, z: tf.Tensor, eps: tf.Tensor | None = None) -> tf.Tensor:
         """log q(z|x) `[B, S]` at any z `[B, S, L]`; `eps` is the noise that made z, if it is known."""
+        if self.as_numpy:
+            z = tf.convert_to_tensor(z, tf.nest.flatten(self.parameters)[0].dtype)
+            if z.shape.rank == 2:
+                return self.log_prob(z[:, None])[:, 0]
         with self._weights():
-            return self.family.log_prob(self._dense(self.distribution), tf.identity(z), eps)
+            return self._given(self.family.log_prob(self._dense(self._over_samples), tf.identity(z), eps))
 
     def mean(self) -> tf.Tensor:
         """E q[z], `[B, L]`. Without a closed form it is the mean of 1,000 samples, which are the same at every call."""
         try:
-            return self._given(tf.squeeze(self.distribution.mean(), axis=1))
+            return self._given(tf.squeeze(self._over_samples.mean(), axis=1))
         except (NotImplementedError, AttributeError):
             return self._given(tf.reduce_mean(self._thousand(), axis=1))
 
     def stddev(self) -> tf.Tensor:
         """The standard deviation of each latent dimension, `[B, L]`; from samples as in `mean`."""
         try:
-            return self._given(tf.squeeze(self.distribution.stddev(), axis=1))
+            return self._given(tf.squeeze(self._over_samples.stddev(), axis=1))
         except (NotImplementedError, AttributeError):
             return self._given(tf.math.reduce_std(self._thousand(), axis=1))
 
@@ -195,7 +209,7 @@ class ConditionalPosterior:
         if not 0 <= probability <= 1:
             raise SettingError("probability", probability, "must be from 0 to 1.")
         try:
-            factors = self.family.marginals(self.distribution)
+            factors = self.family.marginals(self._over_samples)
             if factors is not None and not factors.event_shape.rank:
                 return self._given(tf.squeeze(factors.quantile(probability), axis=1))
         except (NotImplementedError, AttributeError):
@@ -203,7 +217,7 @@ class ConditionalPosterior:
         return self._given(tfp_stats.percentile(self._thousand(), 100 * probability, axis=1))
 
     def _given(self, value: tf.Tensor) -> tf.Tensor:
-        return value.numpy() if self.as_numpy else value
+        return value.numpy() if self.as_numpy and tf.executing_eagerly() else value
 
     def _thousand(self) -> tf.Tensor:
         """1,000 samples, `[B, 1000, L]`, the same at every call."""
@@ -235,8 +249,8 @@ class ConditionalPosterior:
         """
         with self._weights():
             if self._factors(prior) is not None:
-                return tf.reduce_sum(self.kl_per_dimension(prior), axis=-1)
-            return tf.squeeze(self._closed_form(self.distribution, prior), axis=1)
+                return self._given(tf.reduce_sum(self.kl_per_dimension(prior), axis=-1))
+            return self._given(tf.squeeze(self._closed_form(self._over_samples, prior), axis=1))
 
     def kl_per_dimension(self, prior: PriorDensity) -> tf.Tensor:
         """KL(q(z|x) ‖ p(z)) of each latent dimension in closed form, `[B, L]`; `[B, N]` of N one-hot variables.
@@ -246,7 +260,7 @@ class ConditionalPosterior:
         """
         with self._weights():
             q, p = self._require_factors(prior)
-            return tf.squeeze(self._closed_form(q, prior, p), axis=1)
+            return self._given(tf.squeeze(self._closed_form(q, prior, p), axis=1))
 
     def log_ratio_per_dimension(self, z: tf.Tensor, prior: PriorDensity) -> tf.Tensor:
         """log q(z_l|x) − log p(z_l) of each latent dimension, `[B, S, L]`, at z `[B, S, L]`.
@@ -295,7 +309,7 @@ class ConditionalPosterior:
         return Substitution([*self.values, *((v, tf.stop_gradient(given.get(id(v), v.value))) for v in weights)])
 
     def _factors(self, prior: PriorDensity) -> tuple[tfd.Distribution, tfd.Distribution] | None:
-        q, p = self.family.marginals(self.distribution), prior.marginals()
+        q, p = self.family.marginals(self._over_samples), prior.marginals()
         return None if q is None or p is None else (q, p)
 
     def _require_factors(self, prior: PriorDensity) -> tuple[tfd.Distribution, tfd.Distribution]:

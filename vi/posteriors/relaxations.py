@@ -221,7 +221,7 @@ class Concrete(ConditionalPosterior):
         Raises:
             ConfigError: the prior does not consist of independent variables of the same kind.
         """
-        if not isinstance(prior.marginals(), type(self.family.marginals(self.distribution))):
+        if not isinstance(prior.marginals(), type(self.family.marginals(self._over_samples))):
             raise ConfigError(
                 f"the posterior {self.name} can only relax a prior of independent variables of its kind, which "
                 f"{class_of(prior)} is not; use posterior.straight_through=true."
