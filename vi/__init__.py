@@ -48,6 +48,9 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     if name == "testing":
+        from vi.quiet import import_tensorflow
+
+        import_tensorflow()
         return importlib.import_module("vi.testing")
     if name not in _HOMES:
         raise AttributeError(f"module 'vi' has no attribute {name!r}")

@@ -449,3 +449,11 @@ def test_import_hides_the_first_lines_of_tensorflow_unless_the_user_has_chosen(c
     shown = "import os, vi; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
     printed = subprocess.run([sys.executable, "-c", shown], env=environment, capture_output=True, text=True, check=True)
     assert printed.stdout == f"{chosen or '3'}\n"
+
+
+@pytest.mark.slow
+def test_the_first_use_of_tensorflow_prints_nothing():
+    printed = subprocess.run(
+        [sys.executable, "-c", "import vi; vi.testing"], capture_output=True, text=True, check=True
+    )
+    assert printed.stdout + printed.stderr == ""

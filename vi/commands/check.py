@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import NoReturn
 
-from vi.commands.quiet import import_tensorflow
 from vi.commands.start import Parser, run_command
 from vi.loggers.terminal import Terminal
+from vi.quiet import import_tensorflow
 from vi.settings.compose import estimator_of
 from vi.settings.dotted import find
 from vi.settings.overrides import arguments

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from vi.commands.quiet import import_tensorflow
 from vi.commands.requests import request
 from vi.commands.start import run_command
 from vi.loggers.diagnosis import diagnosis_table
 from vi.loggers.terminal import Terminal, evaluation_bar
+from vi.quiet import import_tensorflow
 from vi.runs.api import diagnose
 from vi.settings.compose import estimators_of
 

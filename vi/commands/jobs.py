@@ -14,11 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from vi.commands import workers
 from vi.commands.directories import Directories
-from vi.commands.quiet import import_tensorflow
 from vi.errors import ConfigError, RunError
 from vi.files import as_override, short, write
 from vi.loggers.tables import next_commands
 from vi.loggers.terminal import Terminal
+from vi.quiet import import_tensorflow
 from vi.runs.directory import Summary, mark_failed, newest_jobs, read_summary
 from vi.settings.compose import choices_of, resolve
 from vi.settings.overrides import resumed

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vi.errors import ConfigError
 from vi.files import write
 from vi.precision import set_precision
+from vi.quiet import import_tensorflow
 from vi.runs import build as builder
 from vi.runs.directory import Summary, claim
 from vi.runs.restore import Checkpoint, load, reopened
@@ -96,6 +97,7 @@ def train(overrides: Sequence[str] = (), directory: str | Path | None = None) ->
         config = typed.resumed(resume, overrides, composed)
     else:
         raise ConfigError(f"resume={resume}: a resumed run stays in its directory, not in {directory}.")
+    import_tensorflow()
     from vi.runs.job import Job
     from vi.runs.summary import Command
 

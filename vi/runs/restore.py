@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from vi.errors import ConfigError, RunError, reason
 from vi.files import short
 from vi.precision import set_precision
+from vi.quiet import import_tensorflow
 from vi.runs import build as builder
 from vi.runs.directory import Summary, lock, newest_jobs, read_summary
 from vi.runs.interruption import Interruption
@@ -38,6 +39,7 @@ def load(
     Raises:
         ConfigError: the directory holds no run, or no such checkpoint, or the run needs code that is not trusted.
     """
+    import_tensorflow()
     from vi.training.checkpoints import Checkpoints
 
     config = saved.read(Path(run_dir), trust=trust)

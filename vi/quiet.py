@@ -8,14 +8,15 @@ import tempfile
 from collections.abc import Iterator
 
 
-def import_tensorflow(threads: int = 0) -> None:
-    """Imports TensorFlow, and sets the number of threads of an operation; 0 leaves the number to TensorFlow."""
+def import_tensorflow(threads: int | None = None) -> None:
+    """Imports TensorFlow, and sets the number of threads of an operation; None leaves the number as it is."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet_import():
         import tensorflow as tf
 
-        with contextlib.suppress(RuntimeError):  # set already, by an earlier job of this worker
-            tf.config.threading.set_intra_op_parallelism_threads(threads)
+        if threads is not None:
+            with contextlib.suppress(RuntimeError):  # set already, by an earlier job of this worker
+                tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.list_physical_devices()
 
 
