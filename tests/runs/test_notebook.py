@@ -58,7 +58,7 @@ def run(tmp_path):
     """A finished run with a picture."""
     folder = tmp_path / "run" / "figures"
     folder.mkdir(parents=True)
-    PIL.Image.fromarray(np.full([600, 1200], 7, np.uint8)).save(folder / "a_b.png")
+    PIL.Image.fromarray(np.full([1000, 2000], 7, np.uint8)).save(folder / "a_b.png")
     return vi.Run(tmp_path / "run", {}, SUMMARY)
 
 
@@ -72,9 +72,11 @@ def test_a_run_is_its_numbers_and_escaped_text(run):
 
 
 def test_the_pictures_of_a_run_are_small_and_inside_its_html(run):
-    (data,) = re.findall(r'src="data:image/webp;base64,(.*?)"', run._repr_html_())
+    ((size, data),) = re.findall(r'<img (.*) alt="a b" src="data:image/webp;base64,(.*?)"', run._repr_html_())
+    assert size == "width=700 height=350"
+    assert len(data) < 100_000
     picture = PIL.Image.open(io.BytesIO(base64.b64decode(data)))
-    assert picture.size == (480, 240)
+    assert picture.size == (1400, 700)
     assert picture.getpixel((5, 5)) == (7, 7, 7)
     assert len(re.findall(r"src=|href=|url\(", run._repr_html_())) == 1
 

@@ -14,7 +14,7 @@ from vi.text import html
 MOST_PIXELS = 50_000_000  # of a picture that is read
 
 
-def embedded(file: Path, widest: int) -> str:
+def embedded(file: Path, widest: int, zoom: float = 1) -> str:
     """A PNG file as an element `figure` of HTML that holds the picture and its name.
 
     Nothing else is read: a link is not followed. A file that is no picture becomes a sentence.
@@ -22,6 +22,7 @@ def embedded(file: Path, widest: int) -> str:
     Args:
         file: the picture.
         widest: its largest width and height in pixels; a larger picture is made smaller.
+        zoom: the size on the page, as a multiple of the size in pixels.
     """
     name = html(file.stem.replace("_", " "))
     try:
@@ -35,7 +36,7 @@ def embedded(file: Path, widest: int) -> str:
     except (OSError, ValueError, SyntaxError, MemoryError, PIL.Image.DecompressionBombError) as error:
         return f"<figure><figcaption>{name}: cannot be read: {html(error)}</figcaption></figure>"
     data = base64.b64encode(buffer.getvalue()).decode()
-    size = f"width={picture.width} height={picture.height}"
+    size = f"width={picture.width * zoom:.0f} height={picture.height * zoom:.0f}"
     return (
         f'<figure><img {size} alt="{name}" src="data:image/webp;base64,{data}"><figcaption>{name}</figcaption></figure>'
     )

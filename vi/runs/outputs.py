@@ -25,7 +25,7 @@ from vi.settings.saved import Config
 from vi.text import html
 from vi.training.trainer import Trainer
 
-WIDEST = 480  # pixels of a picture in a notebook
+WIDEST = 1400  # pixels of a picture in a notebook: as many as the pictures of a run have
 
 
 def describe(model: LatentVariableModel, trainer: Trainer) -> str:
@@ -51,7 +51,7 @@ def figures(directory: Path) -> str:
     except ConfigError as error:
         return f"<p>{html(error)}</p>"
     files = sorted((directory / "figures").glob("*.png"))
-    shown = "".join(embedded(file, WIDEST) for file in files if not file.stem.endswith("_diagram"))
+    shown = "".join(embedded(file, WIDEST, zoom=0.5) for file in files if not file.stem.endswith("_diagram"))
     return f'<div style="display:flex;flex-wrap:wrap;align-items:flex-end;gap:1em">{shown}</div>'
 
 
