@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test test-slow check format docs report clean
+.PHONY: train test test-slow check format docs tutorials report clean
 
 train: $(INSTALLED)
 	$(BIN)/vi-train
@@ -27,6 +27,9 @@ format: $(INSTALLED)
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo 'The site is in site/; look at it with: python -m http.server --directory site'
+
+tutorials: $(INSTALLED)
+	$(BIN)/python docs/notebooks.py $(NAMES)
 
 report: $(INSTALLED)
 	$(BIN)/python experiments/report.py $(RUNS)
