@@ -1,6 +1,7 @@
 """Latents that have collapsed are counted, and said once, with overrides that exist."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -37,6 +38,12 @@ def test_it_is_said_if_most_latents_have_collapsed():
     end = "Their KL is below 0.01 nats, so they carry almost nothing of the data."
     assert sentence == f"Collapsed latents: {models.L} of {models.L}. {end}"
     assert sentence_of(models.DiagonalGaussian, 0) is None
+
+
+def test_half_of_the_latents_are_not_most():
+    for kl, said in (([0.0, 0.0, 1.0, 1.0], False), ([0.0, 0.0, 0.0, 1.0], True)):
+        evaluator = types.SimpleNamespace(kl_per_dimension=lambda split, size, kl=kl: np.array([kl]))
+        assert (collapse_sentence(evaluator, None) is not None) is said
 
 
 def test_without_a_closed_form_for_each_latent_the_posterior_means_decide():

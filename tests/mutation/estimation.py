@@ -2,7 +2,8 @@
 
 UNITS = "models/test_standardization.py"
 DATA = "data/test_data.py"
-EXACT = "estimators/test_importance.py::test_each_bound_has_its_exact_expectation_and_each_group_its_exact_gradient"
+IW = "estimators/test_importance.py"
+EXACT = f"{IW}::test_each_bound_has_its_exact_expectation_and_each_group_its_exact_gradient"
 WAKE = "estimators/test_wake_sleep.py"
 SCORE = "estimators/test_score.py"
 ELBO = "estimators/test_estimators.py"
@@ -49,8 +50,8 @@ ROWS = [
     (
         "the sd of the data in raw units",
         "data/dataset.py",
-        "for block in blocks) / len(x)) / self.scale",
-        "for block in blocks) / len(x))",
+        "standard_deviation(self.train.x, self.mean * self.scale) / self.scale",
+        "standard_deviation(self.train.x, self.mean * self.scale)",
         UNITS,
     ),
     (
@@ -80,14 +81,14 @@ ROWS = [
         "estimators/divergences.py",
         "particles.log_weight) / (1 - self.alpha)",
         "particles.log_weight)",
-        "estimators/test_importance.py::test_renyi_tends_to_iwae_the_elbo_and_the_largest_weight",
+        f"{IW}::test_renyi_tends_to_iwae_the_elbo_and_the_largest_weight",
     ),
     (
         "Rényi's power is α",
         "estimators/divergences.py",
         "particles.log_mean_exp((1 - self.alpha) *",
         "particles.log_mean_exp(self.alpha *",
-        "estimators/test_importance.py::test_renyi_tends_to_iwae_the_elbo_and_the_largest_weight",
+        f"{IW}::test_renyi_tends_to_iwae_the_elbo_and_the_largest_weight",
     ),
     (
         "CUBO is not divided by its order",
@@ -108,21 +109,21 @@ ROWS = [
         "estimators/divergences.py",
         "tf.nn.softmax(self.order * particles.tempered().log_weight",
         "tf.nn.softmax(particles.tempered().log_weight",
-        "estimators/test_importance.py::test_in_log_form_phi_follows_the_cubo_gradient_with_an_error_of_order_1_over_S",
+        f"{IW}::test_in_log_form_phi_follows_the_cubo_gradient_with_an_error_of_order_1_over_S",
     ),
     (
         "CUBO's factor ignores β",
         "estimators/divergences.py",
         "-(particles.kl_weight - 1 / self.order)",
         "-(1 - 1 / self.order)",
-        "estimators/test_importance.py::test_in_log_form_phi_follows_the_cubo_gradient_with_an_error_of_order_1_over_S",
+        f"{IW}::test_in_log_form_phi_follows_the_cubo_gradient_with_an_error_of_order_1_over_S",
     ),
     (
         "an f-divergence adds its offset",
         "estimators/divergences.py",
         "particles.log_weight - self.offset, **",
         "particles.log_weight + self.offset, **",
-        "estimators/test_importance.py::test_f_divergences_are_named_by_the_functions_of_tensorflow_probability",
+        f"{IW}::test_f_divergences_are_named_by_the_functions_of_tensorflow_probability",
     ),
     (
         "wake weights pass a gradient",
@@ -207,5 +208,103 @@ ROWS = [
         "return tf.abs(self.divergence(particles) - tf.cast(capacity, particles.log_likelihood.dtype))",
         "return self.divergence(particles) - tf.cast(capacity, particles.log_likelihood.dtype)",
         f"{ELBO}::test_capacity_is_the_distance_of_the_kl_from_its_schedule",
+    ),
+    (
+        "β is applied twice",
+        "particles.py",
+        "log_posterior=log_posterior, kl_weight=1.0)",
+        "log_posterior=log_posterior)",
+        f"{WIRING}::test_beta_is_applied_once",
+    ),
+    (
+        "log weight adds log q",
+        "particles.py",
+        "self.log_likelihood + log_prior - log_posterior",
+        "self.log_likelihood + log_prior + log_posterior",
+        f"{ELBO}::test_beta_enters_the_default_losses_through_tempered_particles",
+    ),
+    (
+        "log ratio has the wrong sign",
+        "particles.py",
+        "return log_posterior - log_prior\n",
+        "return log_prior - log_posterior\n",
+        f"{ELBO}::test_the_kl_of_each_latent_sums_to_the_kl",
+    ),
+    (
+        "means over samples ignore masses",
+        "particles.py",
+        "tf.reduce_sum(self.mass * values, axis=1)",
+        "tf.reduce_mean(values, axis=1)",
+        "models/test_enumerated.py",
+    ),
+    (
+        "bound of the mean, not mean of the weights",
+        "particles.py",
+        "return self.log_mean_exp(self.log_weight)",
+        "return self.mean(self.log_weight)",
+        f"{IW}::test_outer_and_inner_samples_are_not_confused",
+    ),
+    (
+        "tempering forgets the prior",
+        "particles.py",
+        "else self.beta * self.log_prior",
+        "else self.log_prior",
+        f"{WIRING}::test_beta_is_applied_once",
+    ),
+    (
+        "score keeps the path of z",
+        "particles.py",
+        "self.posterior.log_prob(tf.stop_gradient(self.z), self.noise.posterior)",
+        "self.posterior.log_prob(self.z, self.noise.posterior)",
+        "estimators/test_score.py::test_with_a_reparameterized_posterior_the_gradients_are_those_of_the_elbo_too",
+    ),
+    (
+        "log q at moving φ",
+        "particles.py",
+        "self.posterior.stopped().log_prob",
+        "self.posterior.log_prob",
+        f"{IW}::test_at_the_true_posterior_the_path_derivative_has_no_variance",
+    ),
+    (
+        "DReG weights not squared",
+        "estimators/importance.py",
+        "particles.beta * weight**2",
+        "particles.beta * weight",
+        EXACT,
+    ),
+    (
+        "DReG weights pass a gradient",
+        "estimators/importance.py",
+        "tf.stop_gradient(tf.nn.softmax(log_weight, axis=1))",
+        "tf.nn.softmax(log_weight, axis=1)",
+        EXACT,
+    ),
+    (
+        "DReG normalizes over data",
+        "estimators/importance.py",
+        "tf.nn.softmax(log_weight, axis=1)",
+        "tf.nn.softmax(log_weight, axis=0)",
+        EXACT,
+    ),
+    (
+        "MIWAE swaps M and S",
+        "estimators/importance.py",
+        "[-1, self.outer, self.samples]",
+        "[-1, self.samples, self.outer]",
+        f"{IW}::test_outer_and_inner_samples_are_not_confused",
+    ),
+    (
+        "PIWAE trains φ on θ's bound",
+        "estimators/importance.py",
+        "inference=-super().bound(tempered)",
+        "inference=-self.bound(tempered)",
+        f"{IW}::test_outer_and_inner_samples_are_not_confused",
+    ),
+    (
+        "further KL samples are not used",
+        "estimators/elbo.py",
+        "if particles.noise.divergence is None:",
+        "if True:",
+        f"{ELBO}::test_samples_of_their_own_for_the_kl_leave_the_likelihood_at_its_samples",
     ),
 ]

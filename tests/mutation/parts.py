@@ -6,6 +6,7 @@ CONTEXT = "models/test_context.py::test_components_read_what_they_name_of_the_co
 UNITS = "models/test_standardization.py"
 LIKELIHOOD = "likelihoods/test_likelihoods.py"
 POSTERIOR = "posteriors/test_posteriors.py"
+RELAX = "posteriors/test_relaxations.py"
 DISCRETE = "posteriors/test_discrete.py"
 EXACT = "estimators/test_importance.py::test_each_bound_has_its_exact_expectation_and_each_group_its_exact_gradient"
 WIRING = "training/test_wiring.py"
@@ -45,7 +46,7 @@ ROWS = [
         "models/latent.py",
         "self.decode(posterior.code(z), batch, step).log_prob(x)",
         "self.decode(z, batch, step).log_prob(x)",
-        "posteriors/test_relaxations.py::test_relaxed_samples_follow_the_gradient_of_the_elbo_of_the_relaxed_model",
+        f"{RELAX}::test_relaxed_samples_follow_the_gradient_of_the_elbo_of_the_relaxed_model",
     ),
     (
         "the masses of enumerated latents are lost",
@@ -324,5 +325,54 @@ ROWS = [
         "model.standardization(data.mean).numpy()",
         "data.mean",
         UNITS,
+    ),
+    (
+        "Gumbel-softmax multiplies by the temperature",
+        "posteriors/relaxations.py",
+        "discrete.gumbel(eps)) / temperature",
+        "discrete.gumbel(eps)) * temperature",
+        RELAX,
+    ),
+    (
+        "Concrete forgets the temperature",
+        "posteriors/relaxations.py",
+        "(logits - discrete.logistic(eps)) / temperature",
+        "logits - discrete.logistic(eps)",
+        RELAX,
+    ),
+    (
+        "logistic scale inverted",
+        "posteriors/relaxations.py",
+        "tfd.Logistic(logits / temperature, 1 / temperature)",
+        "tfd.Logistic(logits / temperature, temperature)",
+        RELAX,
+    ),
+    (
+        "straight-through passes no gradient",
+        "posteriors/relaxations.py",
+        "(soft - tf.stop_gradient(soft))",
+        "tf.stop_gradient(soft - soft)",
+        RELAX,
+    ),
+    (
+        "straight-through values are soft",
+        "posteriors/relaxations.py",
+        "hard + (soft - tf.stop_gradient(soft))",
+        "soft",
+        RELAX,
+    ),
+    (
+        "temperature of the next step",
+        "posteriors/relaxations.py",
+        "self.temperature(step), self",
+        "self.temperature(step + 1), self",
+        f"{RELAX}::test_the_temperature_follows_its_schedule_in_training",
+    ),
+    (
+        "relaxed KL adds log p",
+        "posteriors/relaxations.py",
+        "self._log_prob_per_variable(z) - prior.log",
+        "self._log_prob_per_variable(z) + prior.log",
+        f"{RELAX}::test_the_kl_of_each_relaxed_variable_sums_to_the_kl",
     ),
 ]

@@ -140,6 +140,24 @@ def test_gradients_are_clipped_by_their_global_norm_and_logged_before():
         assert averages[f"gradient_norm/{group}"] > 0.1
 
 
+class OfTheta(IWAE):
+    """A loss of θ alone: φ's is constant."""
+
+    def losses(self, particles, step):
+        loss = -self.bound(particles)
+        return Losses(generative=loss, inference=0 * loss)
+
+
+def test_a_loss_of_theta_moves_decoder_and_prior_alone():
+    trainer = make_trainer(OfTheta(3), optimizer=lambda: keras.optimizers.SGD(0.01))
+    before = [v.numpy() for v in (*trainer.model.generative_variables, *trainer.model.inference_variables)]
+    trainer.run(1)
+    after = [v.numpy() for v in (*trainer.model.generative_variables, *trainer.model.inference_variables)]
+    moved = [not np.array_equal(*pair) for pair in zip(before, after, strict=True)]
+    theta = len(trainer.model.generative_variables)
+    assert moved == [True] * theta + [False] * (len(moved) - theta)
+
+
 class Twice(IWAE):
     """Different losses for θ and φ: φ's is twice θ's."""
 

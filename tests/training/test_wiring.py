@@ -17,7 +17,7 @@ from vi.evaluation.evaluator import Evaluator
 from vi.likelihoods import Bernoulli, Gaussian
 from vi.models import LatentVariableModel
 from vi.particles import Draws
-from vi.posteriors import BinaryConcrete
+from vi.posteriors import BinaryConcrete, LocationScale
 from vi.priors import Bernoulli as Bits
 from vi.runs import build
 from vi.runs.training import _validate
@@ -108,6 +108,12 @@ def test_a_group_with_an_interval_of_two_moves_in_every_second_step_alone():
     assert changes in ([True, False, True, False], [False, True, False, True])
 
 
+def test_initial_weights_follow_the_seed_of_the_run():
+    first, same, other = (weights(trainer_with(f"seed={seed}", "data.seed=0")) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(first, same)
+    assert not np.array_equal(first, other)
+
+
 def test_training_noise_follows_the_seed_of_the_run_and_not_of_the_data():
     index = tf.range(5)
     noise = {
@@ -152,6 +158,15 @@ def test_the_logged_terms_have_the_signs_of_their_names():
     assert row["train/kl"] > 0
     assert row["train/nll"] == pytest.approx(-float(tf.reduce_mean(particles.log_likelihood)), rel=1e-5)
     assert row["train/elbo"] == pytest.approx(-row["train/nll"] - row["train/kl"], rel=1e-6)
+
+
+def test_a_kl_without_closed_form_is_logged_from_samples():
+    trainer = make_trainer(MonteCarloKL(2), model=models.linear_gaussian(LocationScale))
+    index = trainer.batches.index(0)
+    particles = trainer.model.particles(trainer.batches.batch(index, STEP), trainer.batches.noise(index, STEP))
+    assert trainer.run(1)
+    expected = tf.reduce_mean(particles.log_posterior - particles.log_prior)
+    assert trainer.averages()["train/kl"] == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_beta_is_applied_once():
