@@ -1,5 +1,6 @@
 """Checkpoints are whole or absent, few, and give everything back."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -189,3 +190,56 @@ def test_a_checkpoint_that_cannot_be_replaced_stays(tmp_path, monkeypatch):
     with pytest.raises(RunError, match="the last good one is step_000000002"):
         checkpoints.save(2, {"step": 2, "again": True})
     assert checkpoints.restore("last") == {"step": 2}
+
+
+class Killed(BaseException):
+    """The process ends here; nothing is caught."""
+
+
+def killed_before(operation, patch):
+    """Ends the process before one of the operations that change the directory: the first is 0."""
+    count = iter(range(1000))
+
+    def counted(function):
+        def call(*args, **options):
+            if next(count) == operation:
+                raise Killed
+            return function(*args, **options)
+
+        return call
+
+    for owner, name in ((Path, "mkdir"), (Path, "rename"), (Path, "write_text"), (shutil, "rmtree"), (os, "unlink")):
+        patch.setattr(owner, name, counted(getattr(owner, name)))
+
+
+@pytest.mark.parametrize("again", ["restored", "resumed", "saved"])
+def test_a_process_killed_anywhere_while_it_replaces_a_checkpoint_loses_none(tmp_path, monkeypatch, again):
+    variable = tf.Variable(0.0)
+    for operation in range(1000):
+        checkpoints = Checkpoints(tmp_path / str(operation), {"model": [variable]})
+        for step in (1, 2):
+            variable.assign(float(step))
+            checkpoints.save(step, {"step": step, "best_step": 2, "value": step})
+        variable.assign(3.0)
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            killed_before(operation, patch)
+            checkpoints.save(2, {"step": 2, "best_step": 2, "value": 3})
+            break
+        before = sorted(checkpoints.directory.rglob("*"))
+        assert checkpoints
+        for which in ("last", "best"):
+            state = checkpoints.restore(which)
+            assert (state["step"], state["value"]) == (2, int(variable.numpy()))
+        assert sorted(checkpoints.directory.rglob("*")) == before  # a reader changes no file
+        value = state["value"]
+        if again == "resumed":
+            checkpoints.forget_after(2)
+            assert names(checkpoints.directory) == [1, 2]
+            checkpoints.forget_after(1)
+            assert names(checkpoints.directory) == [1]
+        elif again == "saved":
+            checkpoints.save(3, {"step": 3, "best_step": 2})
+            assert names(checkpoints.directory) == [2, 3]
+            checkpoints.restore("best")
+            assert variable.numpy() == value
+    assert operation > 6

@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 
 KEPT = 2
-NAME, PARTIAL = re.compile(r"step_\d{9,12}"), re.compile(r"\.step_\d{9,12}\.(replaced\.)?partial")
-"""The names of the folders of checkpoints, and of unfinished ones. No other folder is read or removed."""
+NAME, PARTIAL = re.compile(r"step_\d{9,12}"), re.compile(r"\.(step_\d{9,12})\.(replaced\.)?partial")
+"""The names of the folders of checkpoints, and of unfinished or replaced ones. No other folder is read or removed."""
 
 
 Which = Literal["best", "last"]
@@ -51,12 +51,9 @@ class Checkpoints:
         Raises:
             RunError: the checkpoint cannot be written; earlier checkpoints are intact.
         """
-        target = self._folder(step)
-        partial, replaced = (target.with_name(f".{target.name}.{what}partial") for what in ("", "replaced."))
-        for rest in self.directory.glob(".step_*.partial"):  # of a killed process
-            if PARTIAL.fullmatch(rest.name):
-                shutil.rmtree(rest)
-        last = next(self._newest_first(), None)
+        self._clear_up()
+        target, last = self._folder(step), next(self._newest_first(), None)
+        partial, replaced = target.with_name(f".{target.name}.partial"), _replaced(target)
         try:
             partial.mkdir(parents=True)
             write(partial, self.variables)
@@ -106,6 +103,7 @@ class Checkpoints:
 
     def forget_after(self, step: int) -> None:
         """Removes the checkpoints of later steps."""
+        self._clear_up()
         for folder in self._newest_first():
             if _step(folder) > step:
                 shutil.rmtree(folder)
@@ -114,12 +112,35 @@ class Checkpoints:
         """Whether there is a checkpoint."""
         return any(self._newest_first())
 
+    def _clear_up(self) -> None:
+        """Removes what a killed process has left. A checkpoint that it was about to replace takes its place again."""
+        for rest in self.directory.glob(".step_*.partial"):
+            if not (found := PARTIAL.fullmatch(rest.name)):
+                continue
+            whole = rest.with_name(found[1])
+            if found[2] and not whole.exists():
+                rest.rename(whole)
+            else:
+                shutil.rmtree(rest)
+
     def _folder(self, step: int) -> Path:
-        return self.directory / f"step_{step:09d}"
+        return self._present(f"step_{step:09d}")
 
     def _newest_first(self) -> Iterator[Path]:
-        folders = (folder for folder in self.directory.glob("step_*") if NAME.fullmatch(folder.name))
-        return iter(sorted(folders, reverse=True))
+        found = {folder.name for folder in self.directory.glob("step_*") if NAME.fullmatch(folder.name)}
+        rests = (PARTIAL.fullmatch(rest.name) for rest in self.directory.glob(".step_*.partial"))
+        return map(self._present, sorted(found | {rest[1] for rest in rests if rest and rest[2]}, reverse=True))
+
+    def _present(self, name: str) -> Path:
+        """The folder of a checkpoint. If a process was killed while it replaced the folder, it is the replaced one."""
+        folder = self.directory / name
+        replaced = _replaced(folder)
+        return replaced if replaced.exists() and not folder.exists() else folder
+
+
+def _replaced(folder: Path) -> Path:
+    """The place of a checkpoint's folder while a new one replaces it."""
+    return folder.with_name(f".{folder.name}.replaced.partial")
 
 
 def write(folder: Path, variables: Variables) -> None:
@@ -164,7 +185,7 @@ def _value(variable: Any) -> Any:
 
 
 def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix("step_"))
+    return int(folder.name.strip(".").split(".")[0].removeprefix("step_"))
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
