@@ -212,7 +212,7 @@ def test_a_mistake_is_one_sentence_with_the_key_the_value_and_what_is_allowed(ov
 
 def test_a_mistake_in_a_component_of_ones_own_is_named_with_its_target():
     cases = {
-        "my_missing.Thing": "estimator._target_=my_missing.Thing: there is no module my_missing.",
+        "my_missing.Thing": "estimator._target_=my_missing.Thing: there is no module my_missing on Python's path",
         "vi.estimators.AnalyticKl": "estimator._target_=vi.estimators.AnalyticKl: vi.estimators has no AnalyticKl; did",
         "Thing": "estimator._target_=Thing: ",
         "operator.add": "estimator.a is not set; operator.add needs it: estimator.a=VALUE.",

@@ -220,7 +220,7 @@ def test_what_only_running_would_tell_is_left_to_running(path, place):
 
 
 WRONG = {
-    "nope.Thing": "there is no module nope.",
+    "nope.Thing": "there is no module nope on Python's path or in the current directory, {place}.",
     "__main__.Thing": "a run cannot find code of a notebook or a script again; write it into a module of its own.",
     "vi.nope.Thing": "vi has no nope.",
     "vi.estimators.Renyy": "vi.estimators has no Renyy; did you mean Renyi?",
@@ -236,7 +236,7 @@ def test_a_wrong_path_is_answered_by_what_is_wrong(path, place):
     (place / "my_syntax.py").write_text("def Thing(:\n")
     with pytest.raises(ConfigError) as error:
         read(path)
-    assert str(error.value) == WRONG[path]
+    assert str(error.value) == WRONG[path].replace("{place}", str(place))
 
 
 def test_names_made_at_run_time_are_not_denied(place):

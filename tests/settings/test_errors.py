@@ -54,6 +54,10 @@ COMPOSITION = {
     "estimator/nope=mlp": "estimator/nope: there is no such key; did you mean estimator?",
     "trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
     "+trainer.epoch=3": "trainer.epoch: there is no such key; did you mean trainer.epochs?",
+    "estimator=HalfHalf": (
+        "estimator=HalfHalf: there is no such choice; a class of your own is named with its module, "
+        "estimator=my_module.HalfHalf. Allowed: analytic_kl, "
+    ),
     "experiment=nope": "experiment=nope: there is no such choice. Allowed: bornschein2015_helmholtz, burda2015_iwae, ",
     "experiment=": "experiment=: there is no such choice. Allowed: bornschein2015_helmholtz, burda2015_iwae, ",
     "trainer=[a,b]": "trainer=b: there is no such choice.",
@@ -150,9 +154,9 @@ VALUES = {
     ),
     "warmup=cyclical trainer.beta.rise=2": ("trainer.beta.rise=2: must be a finite number above 0 and at most 1."),
     "'optimizer.learning_rate={_target_: nope.Thing}'": (
-        "optimizer.learning_rate._target_=nope.Thing: there is no module nope."
+        "optimizer.learning_rate._target_=nope.Thing: there is no module nope on Python's path"
     ),
-    "estimator=custom estimator._target_=nope.Thing": "estimator._target_=nope.Thing: there is no module nope.",
+    "estimator=custom estimator._target_=nope.Thing": "estimator._target_=nope.Thing: there is no module nope on ",
     "estimator=custom estimator._target_=vi.nope.Thing": "estimator._target_=vi.nope.Thing: vi has no nope.",
     "estimator=custom estimator._target_=vi.estimators.AnalyticKl": (
         "estimator._target_=vi.estimators.AnalyticKl: vi.estimators has no AnalyticKl; did you mean AnalyticKL?"
@@ -232,7 +236,7 @@ INSTANTIATION = {
     ),
     "estimator=custom estimator._target_=my.raises": "estimator._target_=my.raises: ValueError: samples must be even",
     "estimator=custom estimator._target_=my_import.Thing": (
-        "estimator._target_=my_import.Thing: there is no module nothing_like_it."
+        "estimator._target_=my_import.Thing: there is no module nothing_like_it on Python's path"
     ),
     "estimator=custom estimator._target_=my_value.Thing": (
         "estimator._target_=my_value.Thing: ValueError in my_value: a b"

@@ -657,7 +657,7 @@ def test_the_module_is_there_after_import_vi():
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["nothing.here"], "vi-check: nothing.here: there is no module nothing."),
+        (["nothing.here"], "vi-check: nothing.here: there is no module nothing on Python's path"),
         (["vi.estimators.IWEA"], "vi-check: vi.estimators.IWEA: vi.estimators has no IWEA; did you mean IWAE?"),
         (["vi.particles.Draws"], "vi-check: Draws(samples=5): TypeError: Draws.__new__() got an unexpected keyword"),
         (["builtins.dict"], "vi-check: dict: gives a dict, but must give a vi.estimators.Estimator."),

@@ -11,6 +11,7 @@ from typing import Any
 
 from vi.errors import ConfigError
 from vi.settings.keys import suggestion
+from vi.settings.modules import no_module
 from vi.settings.sentences import sentence
 
 
@@ -33,7 +34,7 @@ def find(what: str, target: str) -> Callable[..., Any]:
                 raise ConfigError(f"{what}: {path} has no {name}{suggestion(name, dir(found))}")
             path, found = f"{path}.{name}", getattr(found, name)
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{what}: there is no module {error.name}.") from error
+        raise ConfigError(f"{what}: {no_module(str(error.name))}") from error
     except ConfigError:
         raise
     except Exception as error:

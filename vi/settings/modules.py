@@ -55,8 +55,13 @@ def locate(path: str) -> Found:
         raise ConfigError("a run cannot find code of a notebook or a script again; write it into a module of its own.")
     spec = importlib.util.find_spec(top) or PathFinder.find_spec(top, [os.getcwd()])
     if spec is None:
-        raise ConfigError(f"there is no module {top}.")
+        raise ConfigError(no_module(top))
     return functools.reduce(_member, names, _load(spec))
+
+
+def no_module(name: str) -> str:
+    """The sentence for a module that is in no place where modules are searched."""
+    return f"there is no module {name} on Python's path or in the current directory, {os.getcwd()}."
 
 
 def follow(module: Module, expression: ast.AST) -> Found:

@@ -94,4 +94,7 @@ def _no_such_choice(file: str, options: Sequence[str]) -> str:
     if extra := EXTRAS.get(f"{group}={choice}"):
         return f"{group}={choice}: is not installed; pip install 'vi[{extra}]' adds it."
     allowed = f" Allowed: {', '.join(options)}." if options else ""
-    return f"{group}={choice}: there is no such choice{suggestion(choice, options)}{allowed}"
+    end = suggestion(choice, options)
+    if group in COMPONENTS and choice[:1].isupper() and choice.lower() not in options:
+        end = f"; a class of your own is named with its module, {group}=my_module.{choice}."
+    return f"{group}={choice}: there is no such choice{end}{allowed}"
