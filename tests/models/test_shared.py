@@ -13,7 +13,7 @@ from vi.diagnostics.noise import GradientNoise
 from vi.estimators import IWAE, DReG, MonteCarloKL
 from vi.likelihoods import Gaussian, NoLikelihood
 from vi.models import LatentVariableModel
-from vi.particles import GROUPS, Batch
+from vi.particles import GROUPS, Batch, Draws, Losses
 from vi.posteriors import DiagonalGaussian
 from vi.priors import Prior
 from vi.training.step import TrainStep
@@ -128,6 +128,30 @@ def test_with_one_loss_each_group_follows_its_total_derivative(model, estimator)
     for group, variables in (("generative", model.generative_variables), ("inference", model.inference_variables)):
         expected = models.flatten(tape.gradient(loss, [v.value for v in variables]))
         np.testing.assert_allclose(found[group][0], expected, rtol=1e-8, atol=1e-12)
+
+
+class Twice(MonteCarloKL):
+    """φ's loss is twice θ's."""
+
+    def losses(self, particles, step):
+        loss = -self.bound(particles)
+        return Losses(generative=loss, inference=2 * loss)
+
+
+def test_with_two_losses_what_p_reads_of_phi_follows_the_loss_of_theta(model):
+    found = gradients(model, Twice(3), 1)["inference"][0]
+    noise = model.noise(Draws(3), tf.range(4), random.seed(2, "train"), 0)
+    with tf.GradientTape(persistent=True) as tape:
+        z, log_q = model.encode(batch()).sample(noise.posterior)
+        of_prior = model.encode(tf.convert_to_tensor(model.prior.pseudo))
+        stopped = Mixture(of_prior.stopped(), len(PSEUDO)).log_prob(z)
+        of_q = -tf.reduce_mean(model.decode(z).log_prob(batch()[:, None]) + stopped - log_q)
+        of_p = -tf.reduce_mean(Mixture(of_prior, len(PSEUDO)).log_prob(tf.stop_gradient(z)))
+    by_q, by_p = (
+        models.flatten(tape.gradient(loss, [v.value for v in model.inference_variables])) for loss in (of_q, of_p)
+    )
+    np.testing.assert_allclose(found, 2 * by_q + by_p, rtol=1e-8, atol=1e-12)
+    assert np.abs(by_p).max() > 1e-3
 
 
 def test_dreg_stays_unbiased_for_theta_and_phi(model):

@@ -109,7 +109,7 @@ ROWS = [
         "models/latent.py",
         "posterior.against(self._marginal(batch, step, aliases))",
         "posterior.against(self._marginal(batch, step, ()))",
-        SHARED,
+        f"{SHARED}::test_with_two_losses_what_p_reads_of_phi_follows_the_loss_of_theta",
     ),
     (
         "the context of a datum goes to another",
@@ -131,7 +131,7 @@ ROWS = [
         "priors/base.py",
         "        with Substitution(self.values):\n            return self.prior.log_prob(z)",
         "        return self.prior.log_prob(z)",
-        SHARED,
+        f"{SHARED}::test_with_two_losses_what_p_reads_of_phi_follows_the_loss_of_theta",
     ),
     (
         "an unnormalized density has the wrong sign",
