@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from vi.errors import ConfigError, RunError, reason
 from vi.files import MEGABYTE, read_json
+from vi.training.bundle import require_sound
 
 log = logging.getLogger(__name__)
 
@@ -157,6 +158,7 @@ def read(folder: Path, variables: Variables) -> None:
         ConfigError: their number or their shapes differ.
         OSError, ValueError, LookupError, RuntimeError, tf.errors.OpError: the files are missing or damaged.
     """
+    require_sound(folder / "variables")
     reader = tf.train.load_checkpoint(str(folder / "variables"))
     shapes = reader.get_variable_to_shape_map()
     for name, group in variables.items():
