@@ -99,9 +99,21 @@ def damage(error: BaseException) -> str:
     """What is wrong with the content of a file, on one line."""
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    if isinstance(error, MemoryError | OverflowError):
+    if isinstance(error, OverflowError) or (isinstance(error, MemoryError) and not str(error)):
         return "its numbers are too large"
     return reason(error)[:300]
+
+
+def require_memory(size: int) -> None:
+    """Raises MemoryError if so many bytes are more than the free memory of the machine.
+
+    A small file may hold the zeros of a huge array.
+    """
+    free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, AttributeError):  # only Linux says what is free
+        free = 1024 * int(re.search(r"MemAvailable: *(\d+)", Path("/proc/meminfo").read_text())[1])  # type: ignore[index]
+    if size > free:
+        raise MemoryError(f"it takes {size / 2**30:,.1f} GB of memory, and {free / 2**30:,.1f} GB are free")
 
 
 def require_real(directory: Path) -> None:

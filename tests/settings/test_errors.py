@@ -325,11 +325,9 @@ DATA = {
         "data.path=text.npz: cannot be read as an .npz file; it has another format, or is damaged."
     ),
     "data=arrays data.path=text.npy": (
-        "data.path=text.npy: cannot be read as an .npy file of numbers (This file contains pickled (object) data)."
+        "data.path=text.npy: cannot be read as an .npy file of numbers (the magic string is not correct; "
     ),
-    "data=arrays data.path=cut.npy": (
-        "data.path=cut.npy: cannot be read as an .npy file of numbers (mmap length is greater than file size)."
-    ),
+    "data=arrays data.path=cut.npy": ("data.path=cut.npy: cannot be read as an .npy file of numbers (it claims"),
     "data=arrays data.path=other.npz": "other.npz: holds no array x_train; it holds a, b.",
     "data=arrays data.path=objects.npz": (
         "objects.npz: array x_train cannot be read: Object arrays cannot be loaded when allow_pickle=False."
@@ -343,9 +341,9 @@ DATA = {
     ),
     "data=arrays data.path=weights.npz": "weights.npz: weight_train[0] = -1 is negative.",
     "data=arrays data.path=one_axis.npz": (
-        "one_axis.npz: x_train has shape (40,), but must be [N, *event] with N above 0."
+        "one_axis.npz: x_train has shape (40,), but must be [N, *event], each above 0."
     ),
-    "data=arrays data.path=none.npz": ("none.npz: x_train has shape (0, 6), but must be [N, *event] with N above 0."),
+    "data=arrays data.path=none.npz": ("none.npz: x_train has shape (0, 6), but must be [N, *event], each above 0."),
     "data=arrays data.path=shapes.npz": ("shapes.npz: one datum of x_validation has shape (5,), of x_train (6,)."),
     "data=arrays data.path=flat.npz data.validation=given": (
         "flat.npz: holds no array x_validation, which validation=given needs; it holds x_train."

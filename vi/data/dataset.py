@@ -6,8 +6,6 @@ import dataclasses
 import functools
 import hashlib
 import logging
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
@@ -16,10 +14,13 @@ import numpy as np
 import tensorflow as tf
 
 from vi import random
+from vi.data.archives import DAMAGES
 from vi.data.scales import another_scale, standard_deviation
 from vi.errors import ConfigError, SettingError
+from vi.files import damage
 from vi.kinds import Fraction, Positive, Seed
 from vi.particles import Batch
+from vi.text import plain
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,6 @@ WEIGHTS = ("weight", "kl_weight")
 
 ARRAYS = (*(f"{kind}_{part}" for kind in "xy" for part in PARTS), *(f"{name}_train" for name in WEIGHTS))
 
-
-DAMAGES = (OSError, EOFError, OverflowError, MemoryError, zipfile.BadZipFile, zlib.error)
-"""The errors of NumPy on reading a damaged array."""
 
 Binarization = Literal["none", "dynamic", "static"]
 Validation = Fraction | Annotated[int, Positive] | Literal["given", "test"] | None
@@ -121,7 +119,8 @@ class Dataset:
         self.scale = 1.0 if binarization == "static" else self._scale
         unread = sorted(set(arrays) - {self._key(name) for name in ARRAYS}, key=list(arrays).index)
         if unread:
-            log.warning("%s: %s are not read; the names are %s.", source, ", ".join(unread), ", ".join(ARRAYS))
+            shown = plain(", ".join(unread[:10])) + (f" and {len(unread) - 10} others" if unread[10:] else "")
+            log.warning("%s: %s are not read; the names are %s.", source, shown, ", ".join(ARRAYS))
         if validation is None:
             validation = "given" if "x_validation" in arrays else 0.1
         train = self._open("train")
@@ -218,10 +217,10 @@ class Dataset:
         x = self._read(f"x_{part}")
         if x is None:
             why = ", which validation=given needs" if part == "validation" else ""
-            held = ", ".join(self._arrays) or "nothing that is read"
+            held = plain(", ".join(list(self._arrays)[:10])) or "nothing that is read"
             raise ConfigError(f"{self.source}: holds no array x_{part}{why}; it holds {held}.")
-        if x.ndim < 2 or len(x) == 0:
-            raise ConfigError(f"{self.source}: x_{part} has shape {x.shape}, but must be [N, *event] with N above 0.")
+        if x.ndim < 2 or x.size == 0:
+            raise ConfigError(f"{self.source}: x_{part} has shape {x.shape}, but must be [N, *event], each above 0.")
         if like is not None and x.shape[1:] != like.x.shape[1:]:
             raise ConfigError(
                 f"{self.source}: one datum of x_{part} has shape {x.shape[1:]}, of x_train {like.x.shape[1:]}."
@@ -270,8 +269,8 @@ class Dataset:
             return None
         try:
             array = np.asarray(self._arrays[key])
-        except (ValueError, *DAMAGES) as error:
-            raise ConfigError(f"{self.source}: array {name} cannot be read: {error}.") from None
+        except DAMAGES as error:
+            raise ConfigError(f"{self.source}: array {name} cannot be read: {damage(error)}.") from None
         if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
             raise ConfigError(
                 f"{self.source}: {name} has dtype {array.dtype}, but must be of real numbers of at most 64 bits."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,9 +12,10 @@ import numpy as np
 
 from vi import kinds, random
 from vi.data import tables
+from vi.data.archives import DAMAGES, Archive, read_npy
 from vi.data.dataset import Binarization, Dataset, Validation
 from vi.errors import ConfigError, SettingError
-from vi.files import short
+from vi.files import damage, short
 from vi.kinds import Positive
 
 DIRECTORY = "VI_DATA_DIR"
@@ -143,11 +143,9 @@ def arrays(path: kinds.Path, label: str | None = None, **options: Any) -> Datase
         raise SettingError("label", label, f"needs a table, .csv or .parquet; labels of {file} are its array y_train.")
     if file.suffix == ".npy":
         try:
-            np.load(file, mmap_mode="r", allow_pickle=False)  # fails if the header claims more than the file holds
-            x = np.load(file, allow_pickle=False)
-        except (ValueError, OSError, EOFError, OverflowError, MemoryError) as error:
-            why = str(error).splitlines()[0].split(". ")[0].rstrip(".")
-            raise SettingError("path", file, f"cannot be read as an .npy file of numbers ({why}).") from None
+            x = read_npy(file)
+        except DAMAGES as error:
+            raise SettingError("path", file, f"cannot be read as an .npy file of numbers ({damage(error)}).") from None
         return Dataset({"x_train": x}, str(file), **options)
     return Dataset(_open_npz(file), str(file), **options)
 
@@ -211,6 +209,9 @@ def _from_here(path: Path) -> str:
 
 
 def _open_npz(file: Path) -> Mapping[str, np.ndarray]:
-    if not zipfile.is_zipfile(file):
-        raise SettingError("path", file, "cannot be read as an .npz file; it has another format, or is damaged.")
-    return np.load(file, allow_pickle=False)
+    try:
+        return Archive(file)
+    except DAMAGES:
+        raise SettingError(
+            "path", file, "cannot be read as an .npz file; it has another format, or is damaged."
+        ) from None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from vi.errors import SettingError
+from vi.files import MEGABYTE, damage, require_memory
+from vi.text import plain
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +33,7 @@ def read_table(file: Path, label: str | None = None) -> tuple[dict[str, np.ndarr
     y = {}
     if label is not None:
         if label not in table:
-            raise SettingError("label", label, f"{file} has no such column; it has {', '.join(table.columns)}.")
+            raise SettingError("label", label, f"{file} has no such column; it has {_some(table.columns)}.")
         y = {"y_train": _labels(table.pop(label))}
     for name in table:
         column = table[name]
@@ -39,7 +43,7 @@ def read_table(file: Path, label: str | None = None) -> tuple[dict[str, np.ndarr
                 "path",
                 file,
                 f"column {name!r} holds {held!r}, which is no number; write numbers, leave the column out of the file, "
-                f"or make it the label with data.label={name}.",
+                f"or make it the label with data.label={plain(name)}.",
             )
     names, missing = list(table.columns), table.isna().to_numpy()
     if missing.any():
@@ -55,22 +59,32 @@ def read_table(file: Path, label: str | None = None) -> tuple[dict[str, np.ndarr
 
 def _read(file: Path) -> pd.DataFrame:
     try:
-        table = pd.read_csv(file) if file.suffix.lower() == ".csv" else pd.read_parquet(file)
+        if file.suffix.lower() == ".csv":
+            # A short row is filled up to the length of the first line.
+            require_memory(8 * len(pd.read_csv(file, nrows=0).columns) * _count_lines(file))
+            table = pd.read_csv(file)
+        else:
+            table = pd.read_parquet(file)
     except ImportError:
         saved = "np.savez('my.npz', x_train=table.to_numpy())"
         raise SettingError(
             "path", file, f"pandas needs pyarrow to read it: pip install pyarrow, or save an .npz with {saved}."
         ) from None
-    except (ValueError, OSError) as error:  # pandas's own errors are ValueErrors
-        raise SettingError("path", file, f"cannot be read as a table: {str(error).splitlines()[0]}.") from None
+    except (ValueError, OSError, MemoryError) as error:  # pandas's own errors are ValueErrors
+        raise SettingError("path", file, f"cannot be read as a table: {damage(error)}.") from None
     names = [str(name) for name in table.columns]
     table.columns = pd.Index(names)
     if names and names[0] in ("Unnamed: 0", "__index_level_0__"):
         log.info("%s: the first column has no name, so it is taken for the numbers of the rows and left out.", file)
         return table.drop(columns=names[0])
     if names != [str(i) for i in range(len(names))] and all(map(_is_number, names)):
-        raise SettingError("path", file, f"the first line must name the columns, but it begins with {names[0]}.")
+        raise SettingError("path", file, f"the first line must name the columns, but it begins with {plain(names[0])}.")
     return table
+
+
+def _count_lines(file: Path) -> int:
+    with file.open("rb") as opened:
+        return 1 + sum(block.count(b"\n") + block.count(b"\r") for block in iter(lambda: opened.read(MEGABYTE), b""))
 
 
 def _labels(column: pd.Series) -> np.ndarray:
@@ -78,9 +92,15 @@ def _labels(column: pd.Series) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(column):
         return column.to_numpy(np.float64 if column.isna().any() else None)
     classes = column.astype("category").cat
-    log.info("The labels are %s.", ", ".join(f"{i} = {name}" for i, name in enumerate(classes.categories[:20])))
+    log.info("The labels are %s.", _some(f"{i} = {name}" for i, name in enumerate(classes.categories[:21])))
     numbers = classes.codes.to_numpy()
     return np.where(numbers < 0, np.nan, numbers) if (numbers < 0).any() else numbers
+
+
+def _some(names: Iterable[str], most: int = 20) -> str:
+    """The first of many names, for a sentence."""
+    first = list(itertools.islice(names, most + 1))
+    return plain(", ".join(first[:most]) + (", …" if first[most:] else ""))
 
 
 def _is_number(text: str) -> bool:

@@ -6,11 +6,11 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import tensorflow as tf
 
+from vi.data.archives import DAMAGES, Archive
 from vi.errors import ConfigError, reason
 from vi.estimators import ELBO, Estimator
 from vi.particles import GROUPS, Batch, Losses, Noise, Particles
@@ -120,9 +120,8 @@ def replay(trainer: Trainer, folder: Path) -> Examination:
     """
     try:
         checkpoints.read(folder, trainer.state)
-        with np.load(folder / "batch.npz") as kept:
-            x = kept["x"]
-    except (OSError, ValueError, LookupError, RuntimeError, MemoryError, BadZipFile, tf.errors.OpError) as error:
+        x = Archive(folder / "batch.npz")["x"]
+    except (KeyError, tf.errors.OpError, *DAMAGES) as error:
         raise ConfigError(
             f"{folder}: holds no step that can be replayed ({reason(error)}); it must be the folder "
             "nonfinite of a run that was stopped at a number that is not finite."
