@@ -16,8 +16,8 @@ def plain(text: object) -> str:
 
 
 def markdown(text: object) -> str:
-    """The text in Markdown, without links, pictures, code or HTML."""
-    return re.sub(r"([\\`<\[\]])", r"\\\1", plain(text))
+    """The text in Markdown, without links, pictures, code or HTML. GitHub makes links of bare addresses, too."""
+    return re.sub(r"([\\`<\[\]]|:(?=//)|(?<=www)\.)", r"\\\1", plain(text), flags=re.IGNORECASE)
 
 
 def html(text: object) -> str:
@@ -34,8 +34,10 @@ def code(text: object) -> str:
 
 
 def cell(value: object) -> object:
-    """A cell of a CSV file: a text that a spreadsheet would take for a formula begins with an apostrophe."""
+    """A cell of a CSV file: a text that a spreadsheet would take for a formula begins with an apostrophe.
+
+    Where the comma is the decimal mark, a semicolon begins another cell.
+    """
     if not isinstance(value, str):
         return value
-    shown = plain(value)
-    return f"'{shown}" if shown.lstrip()[:1] in ("=", "+", "-", "@") and shown.strip() else shown
+    return re.sub(r"(^|;)(?=\s*[=+\-@＝＋－＠])", r"\1'", plain(value))

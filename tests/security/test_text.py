@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import struct
 import zlib
@@ -12,7 +13,9 @@ import yaml
 
 from vi.compare import compare
 from vi.compare.output import write_comparison
+from vi.text import cell, plain
 
+pytestmark = pytest.mark.usefixtures("nothing_leaves")
 KEPT = Path(__file__).parents[1] / "data" / "old_run"
 TEXTS = {
     "colours": "\x1b[31mred\x1b[0m",
@@ -20,6 +23,8 @@ TEXTS = {
     "direction": "\u202eevil",
     "a formula": "=HYPERLINK(1)",
     "another formula": "+cmd|' /C calc'!A0",
+    "a formula after a semicolon": "a;=HYPERLINK(1)",
+    "a bare address": "see http://x.org or www.x.org",
     "HTML": "<script>alert(1)</script>",
     "the end of a script": "</script><img src=http://x onerror=alert(1)>",
     "a picture": "![x](http://x/y.png)",
@@ -44,6 +49,13 @@ def hostile(folder, text):
     return folder
 
 
+def test_no_cell_of_a_table_is_a_formula():
+    for text in ("=1", " =1", "+1", "-1", "@x", "＝1", "－1", "\t=1"):
+        assert cell(text) == f"'{plain(text)}"
+        assert cell(f"a;{text}") == f"a;'{plain(text)}"
+    assert [cell(each) for each in ("a=b", "1-2", "a;b=2", "", -1.5)] == ["a=b", "1-2", "a;b=2", "", -1.5]
+
+
 FAST = ("colours", "the end of a script", "mathematics")
 
 
@@ -57,7 +69,10 @@ def test_text_of_a_run_is_text_everywhere(case, tmp_path, command):
     for each in (out, shown["csv"], shown["md"]):
         assert all(c.isprintable() or c == "\n" for c in each)
     for row in csv.reader(shown["csv"].splitlines()):
-        assert not any(each.lstrip()[:1] in ("=", "+", "@") for each in row)
+        for each in (part for text in row for part in text.split(";")):
+            assert each.lstrip()[:1] not in ("=", "+", "@")
+    others = re.sub(r"`+[^`]*`+", "", shown["md"])  # nothing in code is a link
+    assert not re.search(r"(?<!\\):\//|www\.", others)
     for each in ("<img src=x", "<img src=http", "<script>alert"):
         assert each not in shown["html"]
     tables = [line for line in shown["md"].splitlines() if line.startswith("|")]

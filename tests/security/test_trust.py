@@ -16,6 +16,7 @@ from vi.errors import ConfigError
 from vi.runs.api import diagnose, evaluate, replay
 from vi.settings import compose, saved, signature, trust
 
+pytestmark = pytest.mark.usefixtures("nothing_leaves")
 KEPT = Path(__file__).parents[1] / "data" / "old_run"
 """A run without a signature, as a stranger's."""
 EVIL = """

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from vi.compare.columns import CURVES
 from vi.errors import ConfigError
 from vi.files import MEGABYTE, damage, read_text, require_real
 from vi.runs.directory import in_use, read_summary
@@ -23,6 +24,8 @@ from vi.settings.trust import require_plain_yaml
 STATES = ("finished", "running", "interrupted", "killed", "failed", "damaged")
 NOT_RUNS = ("wandb", "checkpoints", "nonfinite")  # folders of a run that may hold a config.yaml of their own
 SECTIONS = ("model", "estimator", "trainer")  # sections of every run's config
+METRICS = ("step", "epoch", "seconds", *CURVES)
+LARGEST = 1e30  # numbers beyond it are no bounds, and overflow in a picture
 NO_METRICS = pd.DataFrame(columns=["step", "epoch", "seconds"], dtype=float)
 
 
@@ -52,7 +55,7 @@ class RecordedRun:
     def seed(self) -> int | None:
         """The seed, or None if no file records it."""
         seed = self.summary.get("seed", self.config.get("seed"))
-        return seed if isinstance(seed, int) else None
+        return seed if isinstance(seed, int) and abs(seed) < 2**63 else None
 
     @property
     def epoch(self) -> float:
@@ -114,11 +117,9 @@ def read(directory: Path, path: str) -> RecordedRun:
 
 
 def number(value: Any) -> float:
-    """The value as a number; NaN if it is not one, or too large for one."""
-    try:
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    except OverflowError:
-        return math.nan
+    """The value as a number; NaN if it is not one, or too large for a picture."""
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if plain and abs(value) < LARGEST else math.nan
 
 
 def _below(directory: Path) -> Iterator[Path]:
@@ -174,16 +175,19 @@ def _read_config(directory: Path) -> dict[str, Any]:
 
 
 def _read_metrics(directory: Path) -> pd.DataFrame:
-    """The complete lines of metrics.csv. A line without an end is still being written, and is ignored."""
+    """The compared numbers of metrics.csv. A line without an end is still being written, and is ignored.
+
+    Numbers that are not finite, or too large for the single precision of a picture, are left out.
+    """
     file = directory / "metrics.csv"
     try:
-        lines = read_text(file, 256 * MEGABYTE).splitlines(keepends=True)
-        whole = "".join(line for line in lines if line.endswith("\n"))
-        frame = pd.read_csv(io.StringIO(whole)).astype(float)
-        if not {"step", "epoch", "seconds"} <= set(frame):
+        text = read_text(file, 64 * MEGABYTE)
+        whole = text[: text.rfind("\n") + 1]
+        frame = pd.read_csv(io.StringIO(whole), usecols=lambda name: name in METRICS).astype(float)
+        if not set(NO_METRICS) <= set(frame):
             raise ValueError("it has no columns step, epoch and seconds")
     except (FileNotFoundError, pd.errors.EmptyDataError):
         return NO_METRICS
     except (OSError, ValueError, OverflowError, MemoryError) as error:
         raise ConfigError(f"{file}: is damaged: {damage(error)}.") from None
-    return frame.replace([np.inf, -np.inf], np.nan).drop_duplicates("step", keep="last")
+    return frame.where(frame.abs() < LARGEST).drop_duplicates("step", keep="last")

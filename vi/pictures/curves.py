@@ -67,7 +67,7 @@ def comparison(path: Path, curves: pd.DataFrame, metrics: Sequence[str], notes: 
         notes: sentences above the panels.
     """
     looks = dict(zip(curves["setting"].unique(), itertools.cycle(LOOKS), strict=False))
-    labels = [textwrap.fill(plain(setting), 110).replace("$", r"\$") for setting in looks]
+    labels = [textwrap.fill(textwrap.shorten(plain(setting), 500), 110).replace("$", r"\$") for setting in looks]
     columns = max(1, min(4, 124 // max((len(label) + 8 for label in labels), default=124)))
     lines = ["Means over seeds ± standard error over seeds; runs that have not finished are dashed.", *notes]
     heading = "\n".join(textwrap.fill(plain(line), 125) for line in lines)

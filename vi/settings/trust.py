@@ -21,6 +21,8 @@ OF_HYDRA = ("_args_", "_partial_", "_recursive_", "_convert_")
 """Keys that change what Hydra does with a target."""
 DEEPEST = 30
 """The deepest nesting of a saved config."""
+MOST_VALUES, LONGEST = 10_000, 3_000
+"""The largest number of keys and values of a saved config, and the number of characters of one of them."""
 PARTIAL = "prior.log_density"
 """The only key whose target is not called, but given on as a function."""
 
@@ -36,14 +38,22 @@ def known_targets() -> frozenset[str]:
 
 
 def require_plain_yaml(text: str | TextIO) -> None:
-    """Raises YAMLError if a text in YAML is nested too deeply or has aliases.
+    """Raises YAMLError if a text in YAML has aliases, is nested too deeply, or has too many or too long values.
 
-    Aliases let a small file stand for a huge config.
+    Aliases let a small file stand for a huge config. A number in hexadecimal digits may have more digits than Python
+    prints.
     """
     import yaml
 
-    depth = 0
+    depth = values = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        values += isinstance(event, yaml.ScalarEvent)
+        if values > MOST_VALUES:
+            raise yaml.YAMLError(f"it has more than {MOST_VALUES:,} keys and values")
+        if isinstance(event, yaml.ScalarEvent):
+            event.value.encode()  # a UnicodeEncodeError, which is a ValueError, for half of a character
+            if len(event.value) > LONGEST:
+                raise yaml.YAMLError(f"it has a value of more than {LONGEST:,} characters")
         if isinstance(event, yaml.AliasEvent):
             raise yaml.YAMLError(f"it has the alias *{event.anchor}, and a saved config has none")
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
