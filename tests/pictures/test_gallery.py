@@ -10,6 +10,7 @@ from scipy.stats import norm
 
 from tests.support.pictures import banana, parts_to_draw, target_to_draw
 from vi import posteriors, priors
+from vi.data import Dataset
 from vi.likelihoods import Gaussian
 from vi.pictures import diagrams, gallery, latent, observed
 from vi.posteriors import Deterministic
@@ -92,13 +93,39 @@ def test_the_manifold_is_decoded_at_quantiles_of_the_prior(tmp_path, given):
 def test_the_samples_are_25_reconstructions_of_the_first_datum(tmp_path, given):
     parts = parts_to_draw((6, 6, 1), 5)
     draw(parts, tmp_path)
-    x, reconstructions = given["samples"]
+    x, reconstructions, *_ = given["samples"]
     np.testing.assert_array_equal(x, given["reconstructions"][0][0])
     assert reconstructions.shape == (25, 6, 6, 1)
     assert len(np.unique(reconstructions, axis=0)) == 25
     at_the_mean = parts.model.decode(parts.model.encode(tf.constant(x[None])).mean()).mean().numpy()[0]
     spread = reconstructions.std(axis=0)
     assert np.all(np.abs(reconstructions.mean(axis=0) - at_the_mean) < 4 * spread / 5 + 0.05)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_columns_of_mixed_scales_are_drawn_relative_to_the_sd_of_each_column(tmp_path, given, named):
+    parts, unit = parts_to_draw((3,), 2, Gaussian), "(value − mean) / sd of the column"
+    rng = np.random.default_rng(0)
+    x = (rng.normal(size=(90, 3)) * [0.01, 1, 1e4] + [5, 0, -1e5]).astype("float32")
+    parts.data = Dataset({"x_train": x}, "table", validation=1 / 3)
+    if named:
+        parts.data.columns = ["width", "age", "income"]
+    draw(parts, tmp_path)
+    expected = [["1", "2", "3"], ["width", "age", "income"]][named]
+    for name in ("reconstructions", "samples", "prior_samples"):
+        assert given[name][-2:] == (expected, unit)
+    mean, sd = parts.data.train.x.mean(0, np.float64), parts.data.train.x.std(0, dtype=np.float64)
+    first = given["reconstructions"][0][0] * sd + mean
+    np.testing.assert_allclose(first, parts.data.validation.x[0], rtol=1e-5)
+    np.testing.assert_allclose(given["samples"][0], given["reconstructions"][0][0])
+    assert np.abs(given["reconstructions"][0]).max() < 4
+
+
+def test_columns_of_one_scale_without_names_keep_their_units(tmp_path, given):
+    parts = parts_to_draw((4,), 2, Gaussian)
+    draw(parts, tmp_path)
+    assert given["reconstructions"][-2:] == (None, "value")
+    assert set(np.unique(given["reconstructions"][0])) == {0, 1}
 
 
 def test_modes_are_binary_and_follow_their_images(tmp_path, given):

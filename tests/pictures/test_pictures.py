@@ -211,6 +211,44 @@ def test_reconstructions_of_a_table_are_points_over_the_names_of_its_columns(pat
         assert [label.get_text() for label in axes.get_xticklabels()] == ["age", "height"]
 
 
+NAMES = ["age", "a very long name of a column in dollars", "$a$ and $b$"]
+
+
+@pytest.mark.parametrize("names", [NAMES, [f"gene {i}" for i in range(40)]])
+def test_no_line_connects_the_columns_of_a_table(path, drawn, names):
+    x = RNG.random((12, len(names)))
+    pictures.reconstructions(path, x, x, names, "sd")
+    pictures.samples(path, x[0], x, names, "sd")
+    pictures.prior_samples(path, x, names, "sd")
+    for figure in drawn[:2]:
+        assert {line.get_linestyle() for axes in figure.axes for line in axes.lines} == {"None"}
+    (axes,) = drawn[2].axes
+    assert len(axes.patches) == 2 * len(names)  # two bars for each column
+    segments = axes.collections[0].get_segments()
+    assert [np.ptp(segment[:, 1]) for segment in segments] == [0] * len(names)
+    np.testing.assert_allclose([segment[0, 1] for segment in segments], np.median(x, axis=0))
+    for axes in (drawn[1].axes[0], drawn[2].axes[0]):
+        assert text(axes)[1:] == ("column", "sd")
+    ticks = [label.get_text() for label in axes.get_xticklabels()]
+    assert (len(ticks) == 3 and ticks[0] == "age") == (len(names) == 3)
+
+
+def test_samples_of_the_prior_say_what_they_are(path, drawn):
+    pictures.prior_samples(path, RNG.random((10, 4, 4, 1)))
+    pictures.prior_samples(path, RNG.random((10, 4)))
+    assert drawn[0].axes[0].get_title() == r"E[x|z] of 9 draws of $z \sim p(z)$"
+    assert drawn[1].axes[0].get_title() == r"10 draws of $x \sim p(x|z)$, $z \sim p(z)$"
+
+
+def test_grey_pixels_stay_grey_beside_colours(path):
+    means, images = RNG.normal(size=(2_000, 2)), RNG.random((225, 8, 8, 1))
+    pictures.latent_space_and_manifold(path, means, np.arange(2_000) % 10, images)
+    picture = (imread(path)[..., :3] * 255).round().astype(int)
+    inside = picture[20:-80, -500:-20]  # the manifold, whose pixels are all grey
+    assert np.ptp(inside, axis=-1).max() == 0
+    assert len(np.unique(inside)) > 20
+
+
 def test_data_stand_above_their_reconstructions(path, drawn):
     x = RNG.random((3, 4, 4, 1))
     pictures.reconstructions(path, x, np.zeros_like(x))

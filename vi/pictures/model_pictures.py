@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,8 @@ from vi.pictures import latent, observed
 
 log = logging.getLogger(__name__)
 Picture = Callable[[Path], None]
+MIXED = 10
+"""Columns without names whose standard deviations differ by more than this factor are drawn as columns of a table."""
 ELEMENTS = 2**22
 """The picture of the spread of x has about this many numbers, so that memory stays near the size of the data."""
 
@@ -68,15 +70,13 @@ class ModelPictures:
     def reconstructions(self, path: Path) -> None:
         """Ten data and a reconstruction of each."""
         x = self._view(10)
-        observed.reconstructions(
-            path, _as_images(x), _as_images(self.model.reconstruct(x)), self.evaluator.data.columns
-        )
+        observed.reconstructions(path, self._shown(x), self._shown(self.model.reconstruct(x)), *self._axes)
 
     def samples(self, path: Path) -> None:
         """One datum and 25 reconstructions of it."""
         x = self._view(1)
         means = self.model.decode(self._sample_posterior(x, 25)).mean()[0]
-        observed.samples(path, _as_images(x)[0], _as_images(means))
+        observed.samples(path, self._shown(x)[0], self._shown(means), *self._axes)
 
     def modes(self, path: Path) -> None:
         """25 images, and modes of p(x|z) for z from the posterior and from the prior."""
@@ -94,7 +94,8 @@ class ModelPictures:
             return observed.prior_samples(path, _as_images(self.model.generate(64)))
         count = max(100, min(1000, ELEMENTS // math.prod(likelihood.event_shape)))
         noise = likelihood.noise([count], random.fold(self.seed, "dream_likelihood"))
-        observed.prior_samples(path, self.model.decode(self._sample_prior(count)).sample(noise).numpy())
+        x = self.model.decode(self._sample_prior(count)).sample(noise)
+        observed.prior_samples(path, self._shown(x), *self._axes)
 
     def density(self, path: Path) -> None:
         """The density of the prior, and samples of q over it."""
@@ -103,6 +104,31 @@ class ModelPictures:
             return self.model.prior.log_prob(tf.constant(z, self.model.prior.compute_dtype)[None])[0].numpy()
 
         latent.density(path, log_density, self._sample_posterior(self._view(1), 1000)[0].numpy())
+
+    @functools.cached_property
+    def _is_table(self) -> bool:
+        """Whether the data are columns of their own: they have names, or scales that differ by more than `MIXED`."""
+        data = self.evaluator.data
+        if data.columns is not None or len(data.event_shape) != 1:
+            return data.columns is not None
+        varying = data.sd[data.sd > 0]
+        return len(varying) > 0 and bool(varying.max() > MIXED * varying.min())
+
+    @functools.cached_property
+    def _axes(self) -> tuple[Sequence[str] | None, str]:
+        """The names of the columns of a table, and what the drawn numbers are."""
+        if not self._is_table:
+            return None, "value"
+        data = self.evaluator.data
+        names = [str(i + 1) for i in range(*data.event_shape)] if data.columns is None else data.columns
+        return names, "(value − mean) / sd of the column"
+
+    def _shown(self, x: tf.Tensor) -> np.ndarray:
+        """Data `[n, *event]` as they are drawn: tables relative to mean and sd of each column of the training data."""
+        if not self._is_table:
+            return _as_images(x)
+        data = self.evaluator.data
+        return (x.numpy() - data.mean) / np.where(data.sd > 0, data.sd, 1)
 
     @functools.cached_property
     def _means(self) -> np.ndarray:
