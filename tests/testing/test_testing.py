@@ -420,8 +420,8 @@ MORE = [
     (Raised, {"shape"}, 'Raised: kind="upper" needs an `objective`, since −bound would raise the bound.'),
     (NoPrior, {"gradient for θ"}, "no gradient for the parameters of p(z), so a learned prior would not change"),
     (StandardPrior, {"expectation"}, "so a density is missing or wrong"),
-    (Unweighed, {"gradients with β"}, "β weighs neither group, though p(z) stands in what they descend"),
-    (ClosedForm, {"gradients with β"}, "or multiplies a KL in closed form by particles.kl_weight"),
+    (Unweighed, {"gradients with β"}, "β weighs neither the loss of θ nor the loss of φ, though they depend on p(z)"),
+    (ClosedForm, {"gradients with β"}, "or multiply a closed-form KL by particles.kl_weight"),
     (NotANumber, {"finite"}, "not finite at ordinary weights: is there a log of zero"),
     (NoKL, {"expectation"}, "with one sample already, so a density is missing or wrong"),
     (StoppedBound, {"differences by φ"}, "a tf.stop_gradient, or an operation without a gradient, stands in `bound`"),
@@ -487,7 +487,7 @@ def test_losses_that_are_inherited_are_not_compared_with_themselves(quick, monke
     assert [report[name].passed for name in gradients.NAMES.values()] == [None, None]
     assert report["gradients with β"].passed
     assert report["gradients with β"].meaning.startswith("β, different for each datum, weighs the objective of θ and φ")
-    assert check_estimator(Adversarial)["gradients with β"].meaning.startswith("β weighs neither group")
+    assert check_estimator(Adversarial)["gradients with β"].meaning.startswith("β weighs no loss")
 
 
 def test_without_an_objective_nothing_is_promised_of_gradients(quick, monkeypatch):

@@ -26,7 +26,10 @@ def _compare(given: list[str]) -> None:
     )
     parser.add_argument("directories", nargs="+", type=Path, metavar="DIR", help="a run, or a directory above runs")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="where to write; by default the DIR, or here if there are several"
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="the directory to write into; by default the one DIR, or the current directory if there are several DIR",
     )
     asked = parser.parse_args(given)
     output = asked.output or (asked.directories[0] if len(asked.directories) == 1 else Path())

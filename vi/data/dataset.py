@@ -79,12 +79,13 @@ class Dataset:
     Arrays `x` and `y` are taken as `x_train` and `y_train`. Labels that are text or partly missing are left out.
 
     Args:
-        arrays: `x_train`, and optionally `x_validation`, `x_test`, labels `y_*` for each of them, and weights of the
-            training data: `weight_train` of the losses, and `kl_weight_train` of the KL terms. Each array is read when
-            it is first needed, so the test set only on request.
+        arrays: `x_train`, and optionally `x_validation`, `x_test`, labels `y_train`, `y_validation`, `y_test`, and the
+            weights `weight_train` of the training data's losses and `kl_weight_train` of their KL terms. An array is
+            read when it is first needed, so the test set is read only on request.
         source: the file, for error messages.
-        validation: the validation data: a fraction or a count of the training data, drawn by `seed`; "given", the array
-            `x_validation`; or "test". None is "given" if there is such an array, else 0.1.
+        validation: the source of the validation data. A fraction or a count takes them from the training data, drawn by
+            `seed`. "given" takes the array `x_validation`, and "test" the test data. None is "given" if the arrays hold
+            `x_validation`, else 0.1.
         scale: x is divided by it.
         binarization: "none"; "static", each element drawn once with its value as the probability of 1;
             "dynamic", drawn afresh each time it is seen.

@@ -36,7 +36,8 @@ class Gaussian(Likelihood):
         scale: the source of the standard deviation σ: "fixed"; "shared", one learned number; "per_dimension", a learned
             number for each element of the event; "output", the decoder, which then has twice as many outputs on the
             last axis, means first.
-        sd: the fixed σ, or σ₀ of a learned one. None is 1 if σ is fixed, and from the data if it is learned.
+        sd: the fixed σ, or the initial value of a learned σ. With None a fixed σ is 1, and a learned σ starts from the
+            data.
         form: "relative", as above; "softplus": σ is the softplus of a learned number, as in older versions.
     """
 

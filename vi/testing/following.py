@@ -56,9 +56,9 @@ def _leads(name: str, bench: Bench, group: str) -> Check:
 def without_path(name: str, bench: Bench) -> Check:
     """The mean gradient of the losses over noise draws is the same whether or not z passes a gradient."""
     if bench.example.pathwise:
-        return Check(name, None, "Nothing to check: it is pathwise, so it refuses posteriors without a path.")
+        return Check(name, None, "Nothing to check: `pathwise` is True, so it refuses posteriors without a path.")
     if any(bench.done[plain].passed is False for plain in NAMES.values()):
-        return Check(name, None, "Not checked: it does not follow its objective with a path.")
+        return Check(name, None, "Not checked: with a path its losses have another gradient than its objective.")
     trial, pathless = (
         bench.trial(OFF, repeats=bench.repeats, posterior=q).copies() for q in (GivenGaussian, PathlessGaussian)
     )

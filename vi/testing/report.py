@@ -81,8 +81,8 @@ class Report:
         table = rich.table.Table(
             title=f"{self.estimator}, kind {self.kind}",
             caption=f"{passed} passed, {len(self.failures)} failed, "
-            f"{len(self.checks) - passed - len(self.failures)} not checked, in {self.seconds:.0f} s. The noise is the "
-            "same every time. With other noise, a correct estimator would fail about once in a thousand times.",
+            f"{len(self.checks) - passed - len(self.failures)} not checked, in {self.seconds:.0f} s. The seeds are "
+            "fixed. With random seeds, a correct estimator would fail about once in a thousand runs.",
             box=rich.box.SIMPLE_HEAD,
             title_justify="left",
             caption_justify="left",

@@ -57,7 +57,7 @@ def auxiliary(name: str, bench: Bench) -> Check:
     trial = bench.trial()
     own = psi(trial.estimator)
     if not own:
-        return Check(name, None, "Not promised: it has no trainable variables of its own.")
+        return Check(name, None, "Nothing to check: the estimator has no trainable variables.")
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(trial.weights)
         loss = trial.losses().auxiliary

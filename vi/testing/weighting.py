@@ -27,10 +27,10 @@ def follows_beta(name: str, bench: Bench) -> Check:
         return Check(
             name,
             False,
-            "β weighs neither group, though p(z) stands in what they descend: an `objective` of your own uses "
-            "particles.tempered(), or multiplies a KL in closed form by particles.kl_weight.",
+            "β weighs neither the loss of θ nor the loss of φ, though they depend on p(z): an `objective` of your own "
+            "must use particles.tempered(), or multiply a closed-form KL by particles.kl_weight.",
         )
-    promise = f"β, different for each datum, weighs the objective of {weighed}" if weighed else "β weighs neither group"
+    promise = f"β, different for each datum, weighs the objective of {weighed}" if weighed else "β weighs no loss"
     if inherited(bench.example):
         return Check(name, bool(weighed) or None, f"{promise}; `losses` is inherited, so the losses are the objective.")
     found = {LETTERS[group]: each for group in LETTERS if (each := worst(bench, group, True))}
