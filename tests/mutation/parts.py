@@ -21,6 +21,13 @@ ROWS = [
         f"{WIRING}::test_the_samples_of_the_kl_are_its_own",
     ),
     (
+        "an adversary's prior has the noise of q",
+        "models/latent.py",
+        'prior=draw(self.prior, "prior"',
+        'prior=draw(self.prior, "posterior"',
+        f"{WIRING}::test_the_samples_of_the_kl_are_its_own",
+    ),
+    (
         "a dream's x has the noise of its z",
         "models/latent.py",
         'draw(self.likelihood, "dream_likelihood"',

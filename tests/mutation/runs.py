@@ -149,6 +149,13 @@ ROWS = [
         f"{TRAINER}::test_a_loss_of_theta_moves_decoder_and_prior_alone",
     ),
     (
+        "ψ follows the loss of θ",
+        "training/step.py",
+        "pairs = zip(GROUPS, losses, strict=True)",
+        "pairs = zip(GROUPS, (*losses[:2], losses[0]), strict=True)",
+        "training/test_contract.py::test_a_discriminator_learns_the_log_ratio_of_posterior_and_prior",
+    ),
+    (
         "the closed-form train/kl has the wrong sign",
         "training/step.py",
         '{"train/kl": tf.add_n(list(terms.values()))',
