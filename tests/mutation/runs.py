@@ -242,7 +242,7 @@ ROWS = [
         "if _step(folder) >= step:",
         KEPT,
     ),
-    ("the oldest comes first", "training/checkpoints.py", "sorted(folders, reverse=True)", "sorted(folders)", KEPT),
+    ("the oldest comes first", "training/checkpoints.py", "rest[2]}, reverse=True)", "rest[2]})", KEPT),
     (
         "the sums of a row are not saved",
         "training/trainer.py",
