@@ -53,6 +53,17 @@ def test_progress_is_a_bar_in_a_terminal_and_plain_lines_elsewhere(terminal):
         assert shown == "epoch 1.0  train/bound -3.00  validation/elbo -4.00  2 s\n"
 
 
+def test_a_terminal_says_that_the_first_step_is_compiled():
+    text = io.StringIO()
+    console = TerminalLogger(rich.console.Console(file=text, force_terminal=True, width=120))
+    console.progress(Progress(total=10))
+    console.bar.refresh()
+    console.finish({})
+    assert "epoch 0.0" in text.getvalue()
+    assert "bound –" in text.getvalue()
+    assert "compiling" in text.getvalue()
+
+
 def printed(function, *arguments, width=80):
     console = rich.console.Console(file=io.StringIO(), width=width)
     function(console, *arguments)
@@ -74,6 +85,12 @@ def test_what_to_type_after_a_sweep_compares_its_runs():
     lines = printed(next_command_of_sweep, Path("my sweep"))
     assert lines[:2] == ["Sweep: my sweep", "Next:"]
     assert shlex.split(lines[2], comments=True)[1:] == ["my sweep"]
+
+
+def test_a_schedule_is_stretched_by_a_longer_run_from_the_beginning():
+    summary = {"epoch": 50.0, "overrides": ["schedule=cosine"], "test_data": True, "choices": {"schedule": "cosine"}}
+    lines = printed(next_commands, Path("runs/3"), summary, width=200)
+    assert shlex.split(lines[2], comments=True)[1:] == ["schedule=cosine", "trainer.epochs=100"]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 from vi.settings import compose, sections
 from vi.settings.conf import choices_in, conf_directory
 from vi.settings.constructors import REQUIRED, read
+from vi.settings.epochs import COUNTED
 from vi.settings.keys import COMPONENTS, MISSING
 from vi.settings.validate import GIVEN
 
@@ -87,6 +88,12 @@ def test_every_kind_admits_the_default_that_is_declared():
     for argument in declared:
         default = as_in_yaml(argument.default)
         assert default == MISSING or argument.kind.test(default), argument
+
+
+@pytest.mark.parametrize("name", ["cosine", "exponential", "linear", "restarts", "stages"])
+def test_schedules_take_the_keys_of_their_files(name):
+    settings = OmegaConf.to_container(OmegaConf.load(conf_directory() / "schedule" / f"{name}.yaml"))
+    assert {COUNTED.get(key, key) for key in settings} - {"_target_"} <= set(read(settings["_target_"]).arguments)
 
 
 def test_schedules_that_a_warmup_names_take_its_keys():

@@ -66,7 +66,7 @@ def test_every_file_composes_and_only_custom_asks_for_more(overrides):
 
 
 def test_every_component_group_has_custom_and_nothing_in_it_but_a_target():
-    for group in keys.COMPONENTS:
+    for group in keys.NAMED:
         assert (CONF / group / "custom.yaml").read_text() == "_target_: ???\n"
 
 

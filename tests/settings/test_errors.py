@@ -44,6 +44,7 @@ COMPOSITION = {
     "decoder=custom decoder._target_=my.narrow_decoder": (
         "the decoder gives outputs of shape (7,) for each z, but the likelihood Bernoulli needs (8, 8, 1)."
     ),
+    "schedule=vi.estimators.IWAE": "schedule._target_=vi.estimators.IWAE: gives a IWAE, but must give a keras",
     "decoder=none": "the decoder gives outputs of shape (2,) for each z, but the likelihood Bernoulli needs (8, 8, 1).",
     "posterior=deterministic": (
         "the posterior Deterministic is a point mass: it has neither a density nor a KL; use estimator=reconstruction."
@@ -153,6 +154,27 @@ VALUES = {
         "trainer.beta.initial_learning_rate=VALUE."
     ),
     "warmup=cyclical trainer.beta.rise=2": ("trainer.beta.rise=2: must be a finite number above 0 and at most 1."),
+    "schedule=cosin": "schedule=cosin: there is no such choice; did you mean cosine? Allowed: cosine, custom, ",
+    "schedule=cosine schedule.decay_epochs=-1": "schedule.decay_epochs=-1: must be a finite number above 0.",
+    "schedule=stages schedule.boundary_epochs=[3,2]": (
+        "schedule.boundary_epochs=[3, 2]: must be a list of positive epochs that rises, such as [20, 40]."
+    ),
+    "schedule=cosine schedule.decay_epochs=9 schedule.decay_steps=5": (
+        "schedule.decay_epochs=9 and schedule.decay_steps=5: only one of them can be given; ~schedule.decay_epochs "
+        "leaves out one."
+    ),
+    "schedule=cosine schedule.boundary_epochs=[1]": (
+        "schedule.boundary_epochs: keras.optimizers.schedules.CosineDecay has no such argument; it takes "
+    ),
+    "schedule.decay_epochs=3": "schedule={'decay_epochs': 3}: needs a choice, such as schedule=cosine.",
+    "schedule=custom": "schedule=custom: needs schedule._target_=DOTTED.PATH of a class or function of your own.",
+    "schedule=nope.Thing": "schedule._target_=nope.Thing: there is no module nope.",
+    "schedule=cosine optimizer=burda2015_short": (
+        "schedule=keras.optimizers.schedules.CosineDecay: optimizer.learning_rate follows a schedule of its own already"
+    ),
+    "schedule=cosine ~optimizer.learning_rate": (
+        "schedule=keras.optimizers.schedules.CosineDecay: needs optimizer.learning_rate=NUMBER."
+    ),
     "'optimizer.learning_rate={_target_: nope.Thing}'": (
         "optimizer.learning_rate._target_=nope.Thing: there is no module nope on Python's path"
     ),

@@ -14,7 +14,7 @@ from vi.settings.sections import RUN, dotted_keys
 
 CHOICES = [
     f"{group}={file.stem}"
-    for group in (*COMPONENTS, "trainer", "logger", "warmup")
+    for group in (*COMPONENTS, "trainer", "logger", "schedule", "warmup")
     for file in sorted((conf_directory() / group).glob("*.yaml"))
 ]
 RENYI = """\

@@ -1,10 +1,14 @@
-"""Cyclical annealing, and the warm-ups that configs offer."""
+"""Cyclical annealing, the warm-ups of the KL weight, and the schedules of the learning rates."""
+
+import math
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+import vi
+from tests.support.runs import TINY
 from vi.errors import ConfigError
 from vi.runs import build
 from vi.settings import compose
@@ -46,3 +50,76 @@ def test_a_temperature_falls_exponentially_to_its_minimum():
     schedule = Annealing(rate=0.1, minimum=0.3)
     values = [float(schedule(tf.constant(step, tf.int64))) for step in (0, 1, 5, 12, 13, 1000)]
     np.testing.assert_allclose(values, [*np.exp([0.0, -0.1, -0.5, -1.2]), 0.3, 0.3], rtol=1e-6)
+
+
+def parts_of(*overrides):
+    return build.build(compose.resolve(*compose.compose(["data=digits", "trainer.epochs=8", *overrides])))
+
+
+def rates(overrides, epochs, group="inference", every=1):
+    """The learning rates of a group at some epochs; the digits make 11.98 steps of 120 data an epoch."""
+    parts = parts_of("trainer.batch_size=120", *overrides)
+    optimizer, steps = parts.optimizers[group], len(parts.data.train) / 120
+    found = []
+    for epoch in epochs:
+        optimizer.iterations.assign(round(epoch * steps / every))
+        found.append(float(optimizer.learning_rate))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("choice", "factors"),
+    [
+        (["schedule=cosine"], [1.0, (1 + math.cos(math.pi / 8)) / 2, 0.5, 0.0]),
+        (["schedule=cosine", "schedule.warmup_epochs=4"], [0.0, 0.25, 1.0, 0.5]),
+        (["schedule=linear"], [1.0, 0.875, 0.5, 0.0]),
+        (["schedule=exponential", "schedule.decay_epochs=2"], [1.0, 0.5**0.5, 0.25, 0.0625]),
+        (["schedule=stages", "schedule.boundary_epochs=[2,6]"], [1.0, 1.0, 0.1, 0.01]),
+        (
+            ["schedule=restarts", "schedule.first_decay_epochs=2.5"],
+            [1.0, (1 + math.cos(math.pi / 2.5)) / 2, None, None],
+        ),
+    ],
+)
+def test_a_schedule_multiplies_the_learning_rate_over_epochs(choice, factors):
+    expected = [factor for factor in factors if factor is not None]
+    found = rates([*choice, "optimizer.learning_rate=0.2"], [0, 1, 4, 8][: len(expected)])
+    assert found == pytest.approx([0.2 * factor for factor in expected], rel=0.03, abs=1e-6)  # half a step of 12
+
+
+def test_each_group_keeps_its_own_learning_rate_below_the_schedule():
+    overrides = [
+        "schedule=linear",
+        "optimizer=adamw",
+        "optimizer.learning_rate=0.1",
+        "optimizer.inference.learning_rate=2",
+    ]
+    assert rates(overrides, [4], "generative") == pytest.approx([0.05], rel=1e-3)
+    assert rates(overrides, [4], "inference") == pytest.approx([1.0], rel=1e-3)
+
+
+def test_a_group_that_is_updated_less_often_follows_the_same_epochs():
+    overrides = ["schedule=linear", "optimizer.learning_rate=0.1", "trainer.update_every.inference=3"]
+    assert rates(overrides, [4], every=3) == pytest.approx([0.05], rel=0.03)
+
+
+def test_the_weight_of_the_kl_can_rise_over_epochs_too():
+    overrides = ["warmup=linear", "~trainer.beta.decay_steps", "+trainer.beta.decay_epochs=4"]
+    parts = parts_of("trainer.batch_size=120", *overrides)
+    steps = len(parts.data.train) / 120
+    assert [float(parts.beta(round(epoch * steps))) for epoch in (0, 2, 4, 8)] == pytest.approx(
+        [0, 0.5, 1, 1], abs=0.01
+    )
+
+
+def test_the_config_of_a_run_keeps_the_epochs_of_its_schedule():
+    config = compose.resolve(*compose.compose(["data=digits", "trainer.epochs=8", "schedule=cosine"]))
+    assert config["schedule"]["decay_epochs"] == 8
+
+
+def test_a_run_that_goes_on_after_the_end_of_its_schedule_says_so(tmp_path, caplog, without_pictures):
+    before = vi.train([*TINY, "schedule=linear"], tmp_path).load("last").variables
+    after = vi.train([f"resume={tmp_path}", "trainer.epochs=2"]).load("last").variables
+    assert "The schedule of the learning rates has ended at 0, so that further epochs change no weights." in caplog.text
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(old.numpy(), new.numpy())

@@ -18,7 +18,7 @@ NO_SETTING = (
 
 data.path is one of them because data_hash identifies the data.
 """
-PRESETS = ("experiment", "debug", "trainer", "warmup")
+PRESETS = ("experiment", "debug", "trainer", "schedule", "warmup")
 
 Row = dict[str, str]
 

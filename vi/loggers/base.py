@@ -38,7 +38,7 @@ class Logger:
     """
 
     def progress(self, progress: Standing) -> None:
-        """Called after each compiled call, about once a second."""
+        """Called at the beginning, and then after each compiled call, about once a second."""
 
     def log(self, row: Mapping[str, float | None]) -> None:
         """Called after each evaluation with a row of metrics.csv."""

@@ -108,8 +108,11 @@ def next_commands(console: rich.console.Console, directory: Path, summary: Mappi
     print_line(
         console, f"  {_program('vi-evaluate')} {as_override('run', run)}{split} samples=500  # on the {where} set"
     )
-    longer = f"{as_override('resume', run)} trainer.epochs={_twice(summary['epoch'])}"
-    print_line(console, f"  {vi_train} {longer}  # for twice as long")
+    epochs = f"trainer.epochs={_twice(summary['epoch'])}"
+    if (summary.get("choices") or {}).get("schedule"):  # the schedule is for the length of the training
+        print_line(console, f"  {vi_train} {shlex.join([*same, epochs])}  # from the beginning, for twice as long")
+    else:
+        print_line(console, f"  {vi_train} {as_override('resume', run)} {epochs}  # for twice as long")
     print_line(console, f"  {vi_train} -m {shlex.join([*same, 'seed=1,2,3'])}  # other seeds, for vi-compare")
 
 

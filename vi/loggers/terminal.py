@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -40,7 +41,7 @@ class TerminalLogger(Logger):
             column("epoch {task.fields[epoch]}"),
             rich.progress.BarColumn(),
             column("bound {task.fields[bound]}"),
-            column("{task.fields[speed]} examples/s"),
+            column("{task.fields[speed]}"),
             rich.progress.TimeRemainingColumn(),
             console=console,
             transient=True,
@@ -49,15 +50,16 @@ class TerminalLogger(Logger):
         self.task = self.bar.add_task("", total=None, epoch="0", bound="–", speed="–")
 
     def progress(self, progress: Standing) -> None:
-        """Moves the bar."""
+        """Moves the bar. Until the speed is known, the first step is being compiled."""
+        speed = progress.examples_per_second
         self.bar.start()
         self.bar.update(
             self.task,
             completed=progress.step,
             total=progress.total,
             epoch=f"{progress.epoch:.1f}",
-            bound=f"{progress.bound:.2f}",
-            speed=count(progress.examples_per_second),
+            bound="–" if math.isnan(progress.bound) else f"{progress.bound:.2f}",
+            speed="compiling" if speed is None else f"{count(speed)} examples/s",
         )
 
     def log(self, row: Mapping[str, float | None]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vi.errors import ConfigError, SettingError
 from vi.settings.dotted import find
+from vi.settings.epochs import in_steps
 from vi.settings.keys import GROUPS, show
 from vi.settings.saved import Config
 from vi.settings.sentences import sentence
@@ -52,10 +53,21 @@ def build(config: Config) -> Parts:
     adapt(model, data, output_bias=config["model"]["output_bias"] == "data_mean")
     estimator = instantiate("estimator", config["estimator"], Estimator)
     estimator.build(data.event_shape, config["model"]["latent_dim"])
-    beta = config["trainer"]["beta"]
-    if isinstance(beta, Mapping):
-        beta = instantiate("trainer.beta", beta, keras.optimizers.schedules.LearningRateSchedule)
-    return Parts(data, model, estimator, build_optimizers(config["optimizer"]), beta)
+    beta, factor = (
+        schedule(key, settings, len(data.train) / config["trainer"]["batch_size"])
+        for key, settings in (("trainer.beta", config["trainer"]["beta"]), ("schedule", config["schedule"]))
+    )
+    every = config["trainer"]["update_every"]
+    return Parts(data, model, estimator, build_optimizers(config["optimizer"], factor, every), beta)
+
+
+def schedule(key: str, settings: Any, steps: float) -> Any:
+    """The schedule that settings describe, with epochs of so many steps; a number or None stays as it is."""
+    from keras.optimizers.schedules import LearningRateSchedule
+
+    return (
+        instantiate(key, in_steps(settings, steps), LearningRateSchedule) if isinstance(settings, Mapping) else settings
+    )
 
 
 def build_model(config: Config, event_shape: tuple[int, ...]) -> LatentVariableModel:
@@ -92,9 +104,21 @@ def _is_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError | OverflowError) or type(error).__name__ == "ResourceExhaustedError"
 
 
-def build_optimizers(settings: Config) -> dict[str, keras.optimizers.Optimizer]:
-    """An optimizer for each parameter group: the common settings, with the group's settings over them."""
+def build_optimizers(
+    settings: Config,
+    factor: keras.optimizers.schedules.LearningRateSchedule | None = None,
+    update_every: Mapping[str, int] | None = None,
+) -> dict[str, keras.optimizers.Optimizer]:
+    """An optimizer for each parameter group: the common settings, with the group's settings over them.
+
+    Args:
+        settings: the section `optimizer` of the config.
+        factor: multiplies the learning rates, as a schedule of the step.
+        update_every: n by group: the group is updated at every n-th step, 1 by default.
+    """
     import keras
+
+    from vi.training.schedules import Scaled
 
     def settings_of(group: str) -> Config:
         common = {name: value for name, value in settings.items() if name not in GROUPS}
@@ -103,9 +127,13 @@ def build_optimizers(settings: Config) -> dict[str, keras.optimizers.Optimizer]:
             merged["learning_rate"] = float(rate)  # Keras takes no whole number
         return merged
 
-    return {
-        group: instantiate(f"optimizer.{group}", settings_of(group), keras.optimizers.Optimizer) for group in GROUPS
-    }
+    def optimizer_of(group: str) -> keras.optimizers.Optimizer:
+        own = settings_of(group)
+        every = (update_every or {}).get(group, 1)
+        rate = {} if factor is None else {"learning_rate": Scaled(own["learning_rate"], factor, every)}
+        return instantiate(f"optimizer.{group}", own, keras.optimizers.Optimizer, **rate)
+
+    return {group: optimizer_of(group) for group in GROUPS}
 
 
 def instantiate(key: str, settings: Mapping[str, Any], kind: type, **arguments: Any) -> Any:

@@ -127,6 +127,10 @@ class Job:
             done = "Nothing is left to train: the run has done its %g epochs. More trainer.epochs train it for longer."
             log.info(done, epochs)
         else:
+            if progress.step and not any(self.trainer.learning_rate(group) for group in self.trainer.variables):
+                log.warning(
+                    "The schedule of the learning rates has ended at 0, so that further epochs change no weights."
+                )
             log.info("Going on from step %d (epoch %.1f).", progress.step, progress.epoch)
         return progress
 

@@ -11,7 +11,9 @@ GROUPS = ("generative", "inference", "auxiliary")
 """The groups of parameters: θ, φ and ψ."""
 COMPONENTS = ("data", "encoder", "posterior", "decoder", "likelihood", "prior", "estimator", "optimizer")
 """The groups of choices that name a class or function."""
-CHOSEN = ("trainer", "warmup", "logger", "experiment", "debug", "sweep")
+NAMED = (*COMPONENTS, "schedule")
+"""The groups whose choice may be a dotted path."""
+CHOSEN = ("trainer", "schedule", "warmup", "logger", "experiment", "debug", "sweep")
 """The other groups of choices."""
 FILLED_IN = ("pseudo", "model.event_shape", "model.standardized")
 COMMANDS = ("resume", "sweep", "trust")

@@ -11,7 +11,7 @@ from vi.errors import ConfigError
 from vi.files import as_override
 from vi.settings import validate
 from vi.settings.conf import conf_directory
-from vi.settings.keys import CHOSEN, COMMANDS, COMPONENTS, FILLED_IN, MAY_CHANGE, is_of, leaves, show
+from vi.settings.keys import CHOSEN, COMMANDS, COMPONENTS, FILLED_IN, MAY_CHANGE, NAMED, is_of, leaves, show
 from vi.settings.sentences import sentence
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _spelled_out(override: Any) -> str:
     from hydra.core.override_parser.types import OverrideType
     from omegaconf import OmegaConf
 
-    if group not in COMPONENTS or override.type != OverrideType.CHANGE:
+    if group not in NAMED or override.type != OverrideType.CHANGE:
         return override.input_line
     if argument:
         return f"++{override.input_line}"

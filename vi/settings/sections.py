@@ -62,6 +62,7 @@ class Run:
     Args:
         name: the name of the run, and of the folder below outputs/.
         seed: of the initial weights, the order of the data and the noise.
+        schedule: the factor of all learning rates, a Keras schedule of the step; null keeps them constant.
         init_from: the directory of a run. This run starts from its best weights.
         resume: the directory of a run to resume; with -m use sweep.resume.
         trust: the modules whose code may run for a run that somebody else has made, see resume.
@@ -70,6 +71,7 @@ class Run:
 
     name: Name = "default"
     seed: Seed = 0
+    schedule: Schedule | None = None
     init_from: Directory | None = None
     resume: Directory | None = None
     trust: Modules = ()

@@ -10,6 +10,7 @@ from vi.errors import ConfigError
 from vi.kinds import ANYTHING, Decay, Kind, NonNegative, Positive, Range, Schedule, kind_of
 from vi.settings import sections
 from vi.settings.constructors import REQUIRED, read
+from vi.settings.epochs import check_epochs, in_steps
 from vi.settings.keys import COMMANDS, COMPONENTS, FILLED_IN, GROUPS, MISSING, is_of, leaves, show, suggestion
 
 TARGET = Kind(
@@ -45,6 +46,10 @@ def check(config: Mapping[str, Any]) -> None:
             raise ConfigError(_must_hold(section, config.get(section)))
     for component in COMPONENTS:
         _check_target(component, config.get(component))
+    if isinstance(schedule := config.get("schedule"), Mapping):
+        if "_target_" not in schedule:
+            raise ConfigError(f"schedule={show(schedule)}: needs a choice, such as schedule=cosine.")
+        _check_target("schedule", schedule)
     _require_set(config)
     _check_sections(config, sections.RUN, (*COMPONENTS, "choices"))
     choices = config.get("choices") or {}
@@ -52,6 +57,7 @@ def check(config: Mapping[str, Any]) -> None:
         if component != "optimizer":
             check_call(component, config[component], GIVEN.get(component, ()), choices.get(component))
     _check_optimizer(config["optimizer"], choices.get("optimizer"))
+    _check_schedule(schedule, config["optimizer"])
 
 
 def _check_target(component: str, settings: Any) -> None:
@@ -76,6 +82,15 @@ def _check_optimizer(settings: Mapping[str, Any], choice: str | None) -> None:
             raise ConfigError(f"optimizer.{group}={show(own)}: must hold settings, optimizer.{group}.KEY=VALUE.")
         if own:
             check_call(f"optimizer.{group}", {**common, **own})
+
+
+def _check_schedule(schedule: Any, optimizer: Mapping[str, Any]) -> None:
+    """Checks that the learning rates, which the schedule multiplies, are numbers."""
+    if schedule is not None and "learning_rate" not in optimizer:
+        raise ConfigError(f"schedule={show(schedule['_target_'])}: needs optimizer.learning_rate=NUMBER.")
+    for key, value in leaves(optimizer, "optimizer."):
+        if schedule is not None and key.endswith(".learning_rate") and isinstance(value, Mapping):
+            raise ConfigError(f"schedule={show(schedule['_target_'])}: {key} follows a schedule of its own already.")
 
 
 def check_request(command: str, asked: Mapping[str, Any]) -> None:
@@ -160,7 +175,8 @@ def _check_sections(config: Mapping[str, Any], known: Mapping[str, type], others
             if not declared[name].kind.test(value):
                 raise ConfigError(f"{key}={show(value)}: must be {declared[name].kind.allowed}.")
             if isinstance(value, Mapping) and "_target_" in value:
-                check_call(key, value)
+                check_epochs(key, value)
+                check_call(key, in_steps(value, 1.0))
         for name, argument in declared.items():
             key = f"{prefix}.{name}" if prefix else name
             if name not in settings and not is_of(key, (*COMMANDS, *FILLED_IN, "logger.wandb")):

@@ -105,7 +105,7 @@ class ProgressLogger(Protocol):
     """What `fit` tells of a training."""
 
     def progress(self, progress: Progress) -> None:
-        """Receives the progress, about once a second."""
+        """Receives the progress: at the beginning, and then about once a second."""
 
     def log(self, row: Mapping[str, float | None]) -> None:
         """Receives a row of metrics, at each evaluation; a metric that cannot be computed is None."""
@@ -163,6 +163,8 @@ def fit(
     began = time.perf_counter() - progress.seconds
     _warn_of_unfinished_schedule(trainer, progress.total)
     pace, saved = _Pace(steps_per_call), progress.step or None
+    for logger in loggers:
+        logger.progress(progress)  # the first step is compiled, which takes a while
     try:
         for target in _evaluation_steps(trainer, progress, evaluate_every):
             if patience is not None and progress.stale >= patience:

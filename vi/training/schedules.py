@@ -67,3 +67,29 @@ class Annealing(keras.optimizers.schedules.LearningRateSchedule):
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return {"rate": self.rate, "minimum": self.minimum}
+
+
+class Scaled(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate times the factor of a schedule.
+
+    Args:
+        learning_rate: the learning rate where the factor is 1.
+        factor: the factor, a schedule of the training step.
+        every: n: the optimizer updates at every n-th training step. It counts its updates.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Annotated[float, Positive],
+        factor: keras.optimizers.schedules.LearningRateSchedule,
+        every: Annotated[int, Positive] = 1,
+    ):
+        self.learning_rate, self.factor, self.every = learning_rate, factor, every
+
+    def __call__(self, step: Any) -> Any:
+        """The learning rate at an update."""
+        return self.learning_rate * self.factor(step * self.every)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return {"learning_rate": self.learning_rate, "factor": self.factor, "every": self.every}
