@@ -125,3 +125,46 @@ def test_images_without_a_channel_get_one_inside_the_convolutions():
     assert decoder(np.zeros((3, 2), "float32")).shape == (3, 8, 6)
     networks.set_output_bias(decoder, lambda mean: mean, np.full((8, 6), 0.25))
     assert decoder.get_layer("output").bias.numpy() == 0.25
+
+
+LAYERS = keras.layers
+OTHER_DECODERS = {
+    "a sequence": (
+        (6, 2),
+        [LAYERS.Dense(18), LAYERS.Reshape((6, 3)), LAYERS.Conv1D(2, 3, padding="same", name="output")],
+    ),
+    "a volume": (
+        (2, 4, 2, 3),
+        [LAYERS.Dense(4), LAYERS.Reshape((1, 2, 1, 2)), LAYERS.Conv3DTranspose(3, 2, 2, name="output")],
+    ),
+    "an image": (
+        (4, 6, 3),
+        [LAYERS.Dense(12), LAYERS.Reshape((2, 3, 2)), LAYERS.Conv2DTranspose(3, 2, 2, name="output")],
+    ),
+}
+
+
+@pytest.mark.parametrize("which", OTHER_DECODERS)
+def test_convolutions_of_any_rank_start_at_the_mean_of_each_channel(which):
+    event, layers = OTHER_DECODERS[which]
+    mean = np.random.default_rng(0).random(event)
+    decoder = keras.Sequential([keras.Input((2,)), *layers])
+    networks.set_output_bias(decoder, Bernoulli(event).initial_output, mean)
+    found = Bernoulli(event)(decoder(np.zeros((1, 2)))[:, None]).mean()[0, 0]
+    by_channel = mean.mean(axis=tuple(range(len(event) - 1)))
+    np.testing.assert_allclose(found, np.broadcast_to(by_channel, event), rtol=1e-4)
+
+
+def test_biases_that_are_no_channels_of_the_outputs_are_refused():
+    body = [keras.Input((2,)), LAYERS.Dense(12), LAYERS.Reshape((2, 2, 3))]
+    two = keras.Sequential([*body, LAYERS.Conv2D(6, 1, name="output"), LAYERS.Reshape((2, 3, 4))])
+    mean = np.random.default_rng(0).random((2, 3, 4))
+    with pytest.raises(ConfigError, match="has 6 biases, which are neither"):
+        networks.set_output_bias(two, lambda mean: mean, mean)
+    assert not two.get_layer("output").bias.numpy().any()
+    one = keras.Sequential([*body, LAYERS.Conv2D(1, 1, name="output"), LAYERS.Reshape((2, 2))])
+    with pytest.raises(ConfigError, match="has 1 biases"):  # one bias for means and for scales
+        networks.set_output_bias(one, lambda mean: np.concatenate([mean, 0 * mean], -1), np.full((2, 1), 0.5))
+    none = keras.Sequential([*body, LAYERS.Conv2D(3, 1, use_bias=False, name="output")])
+    with pytest.raises(ConfigError, match="needs a decoder whose last layer"):
+        networks.set_output_bias(none, lambda mean: mean, np.full((2, 2, 3), 0.5))
