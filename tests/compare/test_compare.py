@@ -19,7 +19,10 @@ from matplotlib.image import imread
 
 from vi.compare import compare, page, tables, write_comparison
 from vi.compare.columns import BOUNDS
+from vi.compare.recorded import RecordedRun
+from vi.compare.settings import name_settings
 from vi.runs.directory import lock
+from vi.settings.keys import FILLED_IN
 
 ADAM = {"_target_": "keras.optimizers.Adam", "learning_rate": 0.001}
 CONFIG = {
@@ -571,3 +574,14 @@ def test_the_terminal_shows_the_speed_which_leaves_out_compiling(tmp_path):
     shown = console.file.getvalue()
     assert "examples/s" in shown
     assert "seconds" not in shown
+
+
+@pytest.mark.parametrize("key", FILLED_IN)
+def test_what_a_run_fills_in_itself_tells_no_settings_apart(key):
+    section, _, name = key.rpartition(".")
+    runs = []
+    for i, value in enumerate((None, True)):
+        filled = {section: {name: value}} if section else {name: value}
+        runs.append(RecordedRun(Path(str(i)), str(i), "finished", "", {"seed": i, "name": "run", **filled}))
+    first, second = name_settings(runs)
+    assert first == second
