@@ -104,6 +104,7 @@ def test_a_run_without_pictures_is_shown_and_its_repr_is_text(run):
 
 def test_the_line_of_a_notebook_is_replaced_and_keeps_the_last_validation(lines):
     logger = NotebookLogger()
+    logger.progress(Progress(total=20))
     logger.progress(Progress(step=5, total=20, epoch=2.5, bound=-3.14))
     logger.log({"validation/elbo": -4.0, "validation/iw_bound": None})
     logger.progress(Progress(step=10, total=20, epoch=5.0, bound=-3.0))

@@ -22,6 +22,8 @@ class NotebookLogger(Logger):
 
     def progress(self, progress: Standing) -> None:
         """Shows how far the training is, its bound and the last validation."""
+        if progress.step == 0:
+            return  # the first step is being compiled
         self._show(
             f"epoch {progress.epoch:.0f} of {progress.epoch * progress.total / progress.step:.0f}",
             f"train/bound {progress.bound:.2f}",
