@@ -1,5 +1,6 @@
 """The pictures: where things stand in them, what their labels say, and that every usual input gives one."""
 
+import itertools
 import math
 import threading
 from pathlib import Path
@@ -151,6 +152,13 @@ def test_the_ticks_of_the_manifold_are_values_of_z(path, drawn):
         for position, label in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True):
             assert float(label.get_text().strip("$")) == pytest.approx(z[int(position)], abs=0.005)
     assert "$-0.00$" not in [label.get_text() for label in axes.get_xticklabels()]
+
+
+def test_the_ticks_of_narrow_images_do_not_overlap(path, drawn):
+    pictures.latent_space_and_manifold(path, RNG.normal(size=(50, 2)), None, RNG.random((225, 28, 20, 1)))
+    drawn[0].draw_without_rendering()
+    boxes = [label.get_window_extent() for label in drawn[0].axes[1].get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))
 
 
 @pytest.mark.parametrize("labels", [None, RNG.integers(10, size=2_000)])

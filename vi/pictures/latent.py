@@ -113,7 +113,8 @@ def _draw_means(axes: Axes, means: np.ndarray, labels: np.ndarray | None) -> Non
 
 def _draw_manifold(axes: Axes, images: np.ndarray) -> None:
     size = math.isqrt(len(images))
-    ticks = np.unique(np.linspace(0, size - 1, 7).round().astype(int))
+    count = 7 if images.shape[2] >= images.shape[1] else 5  # in a narrow picture the names would overlap
+    ticks = np.unique(np.linspace(0, size - 1, count).round().astype(int))
     z = manifold_grid(size)[ticks, 0].round(2) + 0.0  # + 0.0 turns −0.00 into 0.00
     names = [f"${value:.2f}$" for value in z]
     # Images of few pixels run together without gaps.
