@@ -12,6 +12,8 @@ import yaml
 
 import vi
 from tests.support.runs import TINY
+from vi.commands.directories import _require_same_sweep
+from vi.errors import ConfigError
 from vi.runs.directory import claim
 
 FROZEN = """
@@ -99,3 +101,11 @@ def test_runs_from_python_of_one_second_do_not_share_a_directory(tmp_path):
     code += f"assert vi.train({TINY!r}).summary['status'] == 'finished'\n"
     finish([start(code, cwd=tmp_path) for _ in range(2)])
     assert found(tmp_path / "outputs" / "default") == NAMES
+
+
+def test_the_overrides_of_a_sweep_are_shown_whole_so_that_they_can_be_typed_again(tmp_path):
+    begun = ["data=arrays", "++data.path=my.csv", "seed=0,1"]
+    (tmp_path / "multirun.yaml").write_text(yaml.safe_dump({"hydra": {"overrides": {"task": begun}}}))
+    _require_same_sweep(tmp_path, ["data=arrays", "data.path=moved.csv", "seed=0,1"])
+    with pytest.raises(ConfigError, match=r"in the same order: data=arrays data\.path=my\.csv seed=0,1\.$"):
+        _require_same_sweep(tmp_path, ["data=arrays", "seed=0,1,2"])

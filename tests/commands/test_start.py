@@ -78,3 +78,12 @@ def test_a_reader_that_has_gone_is_no_error():
     for name, process in zip(COMMANDS, processes, strict=True):
         _, errors = process.communicate(timeout=300)
         assert (name, process.returncode, errors) == (name, 0, "")
+
+
+@pytest.mark.parametrize("name", ["evaluate", "diagnose"])
+def test_a_directory_without_its_key_is_answered_with_the_key(name, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my run").mkdir()
+    code, _, said = command(name, "my run")
+    assert code == 2
+    assert said == f"vi-{name}: my run: is not of the form KEY=VALUE; did you mean 'run=my run'?\n"

@@ -87,10 +87,11 @@ def _require_same_sweep(directory: Path, typed: Sequence[str]) -> None:
         return [o for o in plain if not o.lstrip("+").startswith(("sweep.resume=", "logger", "data.path="))]
 
     with contextlib.suppress(OSError, AttributeError, OmegaConfBaseException):  # Hydra's file may be missing or damaged
-        begun = settings(OmegaConf.load(directory / "multirun.yaml").hydra.overrides.task)
-        if begun != settings(typed):
+        begun = OmegaConf.load(directory / "multirun.yaml").hydra.overrides.task
+        if settings(begun) != settings(typed):
+            again = [o.removeprefix("++") for o in begun if not o.startswith("sweep.resume=")]
             raise ConfigError(
-                f"sweep.resume={directory}: give the same overrides again, in the same order: {shlex.join(begun)}."
+                f"sweep.resume={directory}: give the same overrides again, in the same order: {shlex.join(again)}."
             )
 
 

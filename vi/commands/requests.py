@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vi.commands.start import unknown
+from vi.errors import ConfigError
+from vi.files import as_override
 from vi.runs.restore import opened
 from vi.settings.compose import compose_request, conf_directory
 
@@ -41,6 +43,10 @@ def request(command: str, given: list[str]) -> dict[str, Any] | None:
     for option in given:
         if option.startswith("-"):
             raise unknown(f"vi-{command}", f"unrecognized arguments: {option}")
+        if "=" not in option and Path(option).is_dir():
+            raise ConfigError(
+                f"{option}: is not of the form KEY=VALUE; did you mean {as_override('run', Path(option))}?"
+            )
     asked = compose_request(command, given)
     run_dir, data_path = Path(str(asked.pop("run"))), asked.pop("data")["path"]
     opened(run_dir, data_path, asked["trust"])
