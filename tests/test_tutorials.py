@@ -17,7 +17,7 @@ def test_the_page_of_a_tutorial_is_as_new_as_its_cells(source):
     page = source.with_suffix(".md").read_text()
     notebook = notebooks.jupytext.read(source, fmt="py:percent")
     assert page.endswith(notebooks.mark(notebook)), f"make tutorials NAMES={source.stem} writes the page again"
-    pictures = {f"{source.stem}/{file.name}" for file in source.with_suffix("").iterdir()}
+    pictures = {f"{source.stem}/{file.name}" for file in source.with_suffix("").glob("*")}
     assert all(f'src="{each}"' in page or f"({each})" in page for each in pictures)
 
 
