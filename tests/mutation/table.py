@@ -267,8 +267,8 @@ _ROWS = [
     (
         "β is 1",
         "runs/build.py",
-        'beta = config["trainer"]["beta"]',
-        "beta = 1.0",
+        'config["optimizer"], factor, every), beta)',
+        'config["optimizer"], factor, every), 1.0)',
         f"{WIRING}::test_the_trainer_of_a_config_has_its_seed_its_beta_and_its_noise",
     ),
 ]
