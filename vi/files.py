@@ -120,7 +120,7 @@ def require_real(directory: Path) -> None:
     """Checks that everything in the directory of a run is a real file or folder inside it.
 
     Links could make vi write or read elsewhere, and pipes could make it wait forever. Weights & Biases makes links in
-    `wandb`, and vi itself neither reads nor writes there, so its content is not checked.
+    `wandb`, so links may lead from there to there.
 
     Raises:
         ConfigError: there is a link, a pipe or a device, or the directory cannot be read.
@@ -129,18 +129,22 @@ def require_real(directory: Path) -> None:
     try:
         for folder, folders, files in os.walk(directory, onerror=_raise):
             for name in (*folders, *files):
-                path = Path(folder, name)
-                mode = path.lstat().st_mode
-                if stat.S_ISLNK(mode):
-                    raise ConfigError(f"{path}: is a link, but everything in the directory of a run must be real.")
-                if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-                    raise ConfigError(f"{path}: is neither a file nor a folder, so it cannot be a part of a run.")
-            if Path(folder) == Path(directory):
-                folders[:] = [name for name in folders if name != "wandb"]
+                require_part(Path(folder, name), Path(directory, "wandb"))
             if (seen := seen + len(files) + len(folders)) > MOST_ENTRIES:
                 raise ConfigError(f"{directory}: holds more than {MOST_ENTRIES:,} files, so it is not opened as a run.")
     except OSError as error:
         raise ConfigError(f"{error.filename or directory}: cannot be read ({reason(error)}).") from None
+
+
+def require_part(path: Path, own: Path | None = None) -> None:
+    """Raises ConfigError if a path is neither a file nor a folder, or a link that does not lead from `own` to `own`."""
+    mode = path.lstat().st_mode
+    if stat.S_ISLNK(mode):
+        leads = Path(os.path.realpath(path))
+        if own is None or own not in path.parents or own.is_symlink() or not leads.is_relative_to(own.resolve()):
+            raise ConfigError(f"{path}: is a link, but everything in the directory of a run must be real.")
+    elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ConfigError(f"{path}: is neither a file nor a folder, so it cannot be a part of a run.")
 
 
 def _raise(error: OSError) -> None:

@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 import vi
 from tests.support.runs import leave_no_pictures
+from vi.commands.directories import GRID, _job_directory, _sweep_directory
 from vi.compare import compare
 from vi.compare.output import write_comparison
 from vi.errors import ConfigError
@@ -162,6 +164,8 @@ SUMMARIES = {
     "a seed of 400 digits": '{"status": "interrupted", "seed": ' + "9" * 400 + "}",
     "half a character": '{"status": "failed", "error": "\\ud800", "overrides": ["\\ud800=1"]}',
     "choices of another type": '{"status": "interrupted", "choices": [{"a": 1}], "parameters": "x"}',
+    "overrides of other types": '{"status": "interrupted", "overrides": [1], "resumed": 3}',
+    "an id that is a path": '{"status": "interrupted", "wandb_id": "../../x"}',
     "an epoch of text": '{"status": "interrupted", "epoch": "soon"}',
 }
 METRICS = {
@@ -327,9 +331,52 @@ def test_only_regular_files_within_a_limit_are_read(tmp_path):
 
 
 def test_what_weights_and_biases_links_in_its_folder_is_its_own(tmp_path):
-    (tmp_path / "wandb").mkdir()
-    (tmp_path / "wandb" / "latest-run").symlink_to(tmp_path)
-    require_real(tmp_path)
+    run = tmp_path / "run"
+    (run / "wandb" / "offline-run-1" / "logs").mkdir(parents=True)
+    (run / "wandb" / "latest-run").symlink_to("offline-run-1")
+    (run / "wandb" / "debug.log").symlink_to("offline-run-1/logs/debug.log")  # of a run whose log is gone
+    require_real(run)
+    for name, target in (("wandb/up", ".."), ("wandb/offline-run-2", tmp_path), ("wandb/loop", "loop2/../..")):
+        (run / name).symlink_to(target)
+        assert_refused(lambda: require_real(run), "is a link")
+        (run / name).unlink()
+    os.mkfifo(run / "wandb" / "pipe")
+    assert_refused(lambda: require_real(run), "is neither a file nor a folder")
+
+
+SWEEPS = {
+    "a job elsewhere": (lambda sweep, outside: link(sweep / "0", outside), "is a link"),
+    "a log elsewhere": (lambda sweep, outside: link(sweep / "0" / "train.log", outside / "victim"), "is a link"),
+    "a config elsewhere": (lambda sweep, outside: link(sweep / "multirun.yaml", outside / "victim"), "is a link"),
+    "a pipe": (lambda sweep, outside: os.mkfifo(sweep / "multirun.yaml"), "is neither a file nor a folder"),
+    "a pipe in a job": (lambda sweep, outside: os.mkfifo(sweep / "0" / "x"), "is neither a file nor a folder"),
+    "a summary of another type": (
+        lambda sweep, outside: (sweep / "0" / "summary.json").write_text('{"status": [1]}'),
+        "status=[1]: is damaged",
+    ),
+    "other overrides": (
+        lambda sweep, outside: (sweep / "multirun.yaml").write_text("hydra: {overrides: {task: ['${oc.env:HOME}']}}"),
+        "give the same overrides again, in the same order: '${oc.env:HOME}'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SWEEPS)
+def test_a_hostile_sweep_is_not_resumed_and_nothing_is_written_outside(case, places):
+    run, outside = places
+    sweep = run.parent / "sweep"
+    (sweep / "0").mkdir(parents=True)
+    spoil, sentence = SWEEPS[case]
+    spoil(sweep, outside)
+    before = content(outside)
+    hydra = {"job": {"num": "???"}, "overrides": {"task": ["sweep.resume=sweep", "seed=1"]}}
+
+    def directories():
+        directories = (_sweep_directory, "sweep", None, GRID, "new"), (_job_directory, "sweep", "sweep", 0)
+        return [resolve(*words, _root_=OmegaConf.create({"hydra": hydra})) for resolve, *words in directories]
+
+    assert_refused(directories, sentence)
+    assert content(outside) == before
 
 
 def test_claims_of_an_array_are_checked_before_memory_is_taken(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import struct
 import zlib
 from pathlib import Path
 
+import matplotlib
 import pytest
 import yaml
 
@@ -77,6 +78,14 @@ def test_text_of_a_run_is_text_everywhere(case, tmp_path, command):
         assert each not in shown["html"]
     tables = [line for line in shown["md"].splitlines() if line.startswith("|")]
     assert len(tables) == 7  # two settings, one run without numbers, and heads: no text makes a row
+
+
+def test_the_style_of_the_current_directory_is_not_used(tmp_path):
+    with matplotlib.rc_context({"text.usetex": True, "font.size": 40}):  # as a matplotlibrc there may say
+        write_comparison(compare([KEPT]), tmp_path / "other")
+    write_comparison(compare([KEPT]), tmp_path)
+    pictures = [(folder / "comparison.png").read_bytes() for folder in (tmp_path, tmp_path / "other")]
+    assert pictures[0] == pictures[1]
 
 
 def png(width, height):

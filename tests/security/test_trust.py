@@ -134,6 +134,31 @@ def test_the_sentence_says_how_to_trust_and_then_it_is_so(here):
         assert np.isfinite(vi.load(run, trust=word).generate(2)).all()  # the model needs no estimator
 
 
+def test_trust_in_a_module_is_no_trust_in_what_it_imports(here):
+    (here / "my_evil.py").write_text("import os\nfrom os import system\nfrom my_other import Own\nkept = os.system\n")
+    (here / "my_other.py").write_text(textwrap.dedent(EVIL))
+    run = stranger(here, "estimator._target_", "my_evil.os.system")
+    text = (run / "config.yaml").read_text()
+    for name in ("os.system", "system", "kept", "Own", "os"):
+        (run / "config.yaml").write_text(text.replace("my_evil.os.system", f"my_evil.{name}"))
+        assert_refused(here, "would run code", lambda: vi.load(run, trust="my_evil"))
+    (run / "config.yaml").write_text(text.replace("my_evil.os.system", "my_evil.Own"))
+    assert_refused(here, "if you trust the code, add trust=my_evil.Own.", lambda: vi.load(run, trust="my_evil"))
+    assert saved.read(run, trust="my_evil.Own")["estimator"]["_target_"] == "my_evil.Own"
+
+
+def test_a_signed_run_trusts_no_module_of_the_same_name_elsewhere(here, monkeypatch):
+    run = stranger(here, "estimator._target_", "my_evil.Own")
+    saved.save(saved.read(run, trust="my_evil"), run / "config.yaml")
+    assert saved.read(run)["estimator"]["_target_"] == "my_evil.Own"
+    elsewhere = here / "elsewhere"
+    shutil.copytree(run, elsewhere / "run")
+    shutil.copy(here / "my_evil.py", elsewhere)
+    monkeypatch.chdir(elsewhere)
+    assert_refused(here, f"would run code in {elsewhere}/my_evil.py", lambda: vi.load(elsewhere / "run"))
+    assert not (elsewhere / "canary").exists()
+
+
 @pytest.mark.parametrize("command", ["evaluate", "diagnose", "train"])
 def test_the_commands_take_the_word_of_trust(command, here, monkeypatch):
     run = stranger(here, "estimator._target_", "my_evil.Own")

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
 from vi.errors import ConfigError
+from vi.files import MEGABYTE, read_text, require_part, require_real
 from vi.runs.directory import claim, newest_jobs, read_summary
 from vi.settings.overrides import require_same
+from vi.settings.trust import require_plain_yaml
 
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
@@ -75,7 +78,10 @@ def _sweep_directory(resume: Any, run: Any, sweeper: str, new: str, *, _root_: D
     if not Path(str(resume)).is_dir() or not newest_jobs(Path(str(resume))):
         raise ConfigError(f"sweep.resume={resume}: must be the directory of a multirun, and holds no job.")
     if OmegaConf.is_missing(_root_.hydra.job, "num"):  # before the first job
-        _require_same_sweep(Path(str(resume)), _root_.hydra.overrides.task)
+        for path in Path(str(resume)).iterdir():
+            require_part(path)
+        typed: Any = OmegaConf.to_container(_root_.hydra.overrides.task)
+        _require_same_sweep(Path(str(resume)), typed)
     return str(resume)
 
 
@@ -86,19 +92,24 @@ def _require_same_sweep(directory: Path, typed: Sequence[str]) -> None:
         plain = [override.removeprefix("++") for override in overrides]
         return [o for o in plain if not o.lstrip("+").startswith(("sweep.resume=", "logger", "data.path="))]
 
-    with contextlib.suppress(OSError, AttributeError, OmegaConfBaseException):  # Hydra's file may be missing or damaged
-        begun = OmegaConf.load(directory / "multirun.yaml").hydra.overrides.task
-        if settings(begun) != settings(typed):
-            again = [o.removeprefix("++") for o in begun if not o.startswith("sweep.resume=")]
-            raise ConfigError(
-                f"sweep.resume={directory}: give the same overrides again, in the same order: {shlex.join(again)}."
-            )
+    try:
+        text = read_text(directory / "multirun.yaml", MEGABYTE)
+        require_plain_yaml(text)
+        begun = [str(each) for each in yaml.safe_load(text)["hydra"]["overrides"]["task"]]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):
+        return  # Hydra's file is missing or damaged
+    if settings(begun) != settings(typed):
+        again = [o.removeprefix("++") for o in begun if not o.startswith("sweep.resume=")]
+        raise ConfigError(
+            f"sweep.resume={directory}: give the same overrides again, in the same order: {shlex.join(again)}."
+        )
 
 
 def _job_directory(resume: Any, sweep: str, number: int, *, _root_: DictConfig) -> str:
     """The folder of a job within its sweep: a new folder, its earlier folder, or a retry if the earlier job failed."""
     name, again = str(number), 0
     while resume is not None and (folder := Path(sweep) / name).is_dir():
+        require_real(folder)
         if (folder / "config.yaml").exists():
             try:
                 require_same(folder, _root_)

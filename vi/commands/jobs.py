@@ -95,7 +95,10 @@ def _objective(best: dict[str, Any], monitor: str) -> float:
 
     If it cannot be computed for the model, a validation metric takes its place.
     """
-    name = next(name for name in (monitor, "validation/iw_bound", "validation/nll") if best.get(name) is not None)
+    names = (monitor, "validation/iw_bound", "validation/nll")
+    name = next((name for name in names if isinstance(best.get(name), int | float)), None)
+    if name is None:
+        raise ConfigError("summary.json: holds no best numbers, so the job cannot be compared with others.")
     return best[name] if name.endswith(("elbo", "bound")) else -best[name]
 
 
@@ -134,5 +137,7 @@ def failed_jobs() -> list[str]:
             sentences.append(f"job {folder.name}: {error}")
             continue
         if summary.get("status") == "failed":
-            sentences.append(f"job {folder.name} ({','.join(summary.get('overrides', []))}) failed: {summary['error']}")
+            sentences.append(
+                f"job {folder.name} ({','.join(summary.get('overrides', []))}) failed: {summary.get('error')}"
+            )
     return sentences

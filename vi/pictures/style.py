@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import matplotlib
+import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -46,7 +46,8 @@ def open_figure(path: Path, width: float, height: float) -> Iterator[Figure]:
 
     The colours are reduced to a small palette, unless the figure holds colour images.
     """
-    with _lock, matplotlib.rc_context(STYLE):  # rc_context changes the style of the whole process
+    # The style is of the whole process. Matplotlib has read `matplotlibrc` in the current directory: it is forgotten.
+    with _lock, matplotlib.style.context(STYLE, after_reset=True):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         file = io.BytesIO()

@@ -16,6 +16,12 @@ from vi.errors import ConfigError
 from vi.files import read_json, write
 
 Summary = dict[str, Any]
+KINDS: dict[str, type] = {
+    **dict.fromkeys(["status", "name", "error", "command", "started", "data_hash", "wandb_id"], str),
+    **dict.fromkeys(["overrides", "resumed"], list),
+    **dict.fromkeys(["versions", "choices", "parameters", "best", "final"], dict),
+}
+"""The types of entries of summary.json."""
 
 
 def claim(directory: Path) -> Path:
@@ -69,12 +75,21 @@ def read_summary(directory: Path) -> Summary:
     """The content of summary.json; empty if there is no such file.
 
     Raises:
-        ConfigError: the file is damaged.
+        ConfigError: the file is damaged, or an entry has another type than `vi.runs.summary.about` gives it.
     """
     try:
-        return read_json(Path(directory) / "summary.json")
+        summary = read_json(Path(directory) / "summary.json")
     except FileNotFoundError:
         return {}
+    for name, kind in KINDS.items():
+        value = summary.get(name)
+        if not (value is None or isinstance(value, kind)):
+            raise ConfigError(f"summary.json: {name}={value!r:.100}: is damaged; it must be a {kind.__name__}.")
+    if not all(isinstance(each, str) for each in summary.get("overrides") or ()):
+        raise ConfigError("summary.json: overrides: is damaged; it must be a list of texts.")
+    if not re.fullmatch(r"[\w-]{1,64}", summary.get("wandb_id") or "none"):
+        raise ConfigError(f"summary.json: wandb_id={summary['wandb_id']!r:.100}: is damaged; it is no name.")
+    return {name: value for name, value in summary.items() if name not in KINDS or value is not None}
 
 
 def write_summary(summary: Summary, directory: Path) -> None:

@@ -43,6 +43,16 @@ Found = tuple[Module, ast.ClassDef | ast.FunctionDef | None]
 """A class or function and its module; None is for the module itself."""
 
 
+def origin(path: str) -> str:
+    """The file of the first module of a dotted path; empty if there is none. Nothing is run."""
+    top = path.partition(".")[0]
+    try:
+        spec = importlib.util.find_spec(top) or PathFinder.find_spec(top, [os.getcwd()])
+        return os.path.realpath(spec.origin or next(iter(spec.submodule_search_locations or [""]))) if spec else ""
+    except (ImportError, ValueError, OSError):
+        return ""
+
+
 def locate(path: str) -> Found:
     """The module, class or function at a dotted path. The current directory is searched last.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import io
 import logging
 import os
@@ -18,7 +19,7 @@ from vi.settings.constructors import read as constructor_of
 from vi.settings.keys import COMMANDS, COMPONENTS, GROUPS, MISSING
 from vi.settings.sentences import sentence
 from vi.settings.signature import is_signed, signed
-from vi.settings.trust import require_plain_values, require_plain_yaml, require_trusted
+from vi.settings.trust import places, require_plain_values, require_plain_yaml, require_trusted
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -87,9 +88,9 @@ def read(run_dir: Path, key: str | None = None, trust: str | Sequence[str] | Non
     config = as_of_today(config)
     try:
         require_plain_values(config)
-        if trust is not None and not is_signed(text):
+        if trust is not None and not is_signed(text, places(config)):
             require_trusted(config, trust)
-            _forget_dashboard(config)
+            _forget_dashboard(config, run_dir)
         if trust is not None:
             validate.check(config)
     except ConfigError as error:
@@ -97,16 +98,22 @@ def read(run_dir: Path, key: str | None = None, trust: str | Sequence[str] | Non
     return config
 
 
-def _forget_dashboard(config: Config) -> None:
+def _forget_dashboard(config: Config, run_dir: Path) -> None:
     """Takes out the dashboard of a run that this user has not made here, so that nothing is sent anywhere."""
     logger = config.get("logger")
     dashboard = logger.get("wandb") if isinstance(logger, dict) else None
     config["logger"] = {"wandb": None}
     if dashboard is not None:
-        log.info(
-            "The run was not made by this user on this machine, so its settings of Weights & Biases are not used; "
-            "logger=wandb on the command line of vi-train gives it new ones."
-        )
+        _warn_of_dashboard(run_dir.absolute())
+
+
+@functools.cache
+def _warn_of_dashboard(run_dir: Path) -> None:
+    """Says once that a run has lost its dashboard; a command reads the config of a run several times."""
+    log.warning(
+        "The run was not made by this user on this machine, so its settings of Weights & Biases are not used; "
+        "logger=wandb on the command line of vi-train gives it new ones."
+    )
 
 
 def as_of_today(config: Config) -> Config:
@@ -235,4 +242,4 @@ def save(config: Config, file: Path) -> None:
     """Writes the config as YAML, signed and atomically."""
     from omegaconf import OmegaConf
 
-    write(file, signed(OmegaConf.to_yaml(OmegaConf.create(config))))
+    write(file, signed(OmegaConf.to_yaml(OmegaConf.create(config)), places(config)))

@@ -12,6 +12,7 @@ import hmac
 import logging
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from vi.errors import reason
@@ -21,28 +22,34 @@ log = logging.getLogger(__name__)
 LINE = "# signature of the user who made this run: "
 
 
-def signed(text: str) -> str:
-    """The text with its signature; the text alone if the key can neither be read nor made."""
+def signed(text: str, places: Sequence[str] = ()) -> str:
+    """The text with its signature; the text alone if the key can neither be read nor made.
+
+    Args:
+        text: a config.
+        places: the files of the modules that the config names. They are signed, too, so that a module of the same name
+            elsewhere is not trusted.
+    """
     try:
-        return f"{text}{LINE}{_digest(text, _key())}\n"
+        return f"{text}{LINE}{_digest(text, places, _key())}\n"
     except OSError as error:
         log.info("The config is not signed, because %s cannot be used (%s).", _file(), reason(error))
         return text
 
 
-def is_signed(text: str) -> bool:
-    """Whether the last line of a text is its valid signature."""
+def is_signed(text: str, places: Sequence[str] = ()) -> bool:
+    """Whether the last line of a text is the valid signature of the text and of these places."""
     body, line, digest = text.rpartition(LINE)
     if not line or not _file().is_file():
         return False
     try:
-        return hmac.compare_digest(_digest(body, _key()), digest.strip())
+        return hmac.compare_digest(_digest(body, places, _key()), digest.strip())
     except (OSError, TypeError):  # TypeError: the digest has other letters than ASCII
         return False
 
 
-def _digest(text: str, key: bytes) -> str:
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+def _digest(text: str, places: Sequence[str], key: bytes) -> str:
+    return hmac.new(key, "\0".join([text, *places]).encode(), hashlib.sha256).hexdigest()
 
 
 def _file() -> Path:

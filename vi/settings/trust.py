@@ -15,7 +15,7 @@ from vi.errors import ConfigError
 from vi.kinds import is_list
 from vi.settings.conf import conf_directory
 from vi.settings.keys import is_of, show
-from vi.settings.modules import UNREADABLE, locate
+from vi.settings.modules import UNREADABLE, locate, origin
 
 OF_HYDRA = ("_args_", "_partial_", "_recursive_", "_convert_")
 """Keys that change what Hydra does with a target."""
@@ -71,17 +71,39 @@ def require_plain_values(config: Mapping[str, Any]) -> None:
             raise ConfigError(f"{key}={show(value)}: must be left out of a saved config.")
 
 
+def places(config: Mapping[str, Any]) -> list[str]:
+    """The targets of a config that are not of the library, each with the file of its module."""
+    targets = {str(target) for key, target in _values(config) if key.rpartition(".")[2] == "_target_"}
+    return sorted(f"{target} {origin(target)}" for target in targets - known_targets())
+
+
 def require_trusted(config: Mapping[str, Any], trust: str | Sequence[str]) -> None:
     """Raises ConfigError for a target that is neither known nor of a module, or one of the modules, of `trust`."""
     trust = [str(each) for each in (trust if is_list(trust) else [trust])]
     for key, target in _values(config):
-        if key.rpartition(".")[2] != "_target_" or str(target) in known_targets() or is_of(str(target), trust):
+        if key.rpartition(".")[2] != "_target_" or str(target) in known_targets() or _is_trusted(str(target), trust):
             continue
-        module = str(target).rpartition(".")[0]
+        module = "" if is_of(str(target), trust) else str(target).rpartition(".")[0]
         raise ConfigError(
             f"{key}={show(target)}: would run code{_place(str(target))} that is not part of vi, and this user has not "
             f"made the run on this machine; if you trust the code, add trust={module or target}."
         )
+
+
+def _is_trusted(target: str, trust: Sequence[str]) -> bool:
+    """Whether a target is named itself, or is defined in a module that is named.
+
+    What a module only imports is not its own: my_module.os.system is not trusted with my_module.
+    """
+    if target in trust or not is_of(target, trust):
+        return target in trust
+    try:
+        module, defined = locate(target)
+    except ConfigError:
+        return True  # there is no such name, and the next check says so
+    except UNREADABLE:
+        return False
+    return defined is not None and is_of(module.name, trust)
 
 
 def _place(target: str) -> str:

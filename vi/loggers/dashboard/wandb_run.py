@@ -39,9 +39,9 @@ class Service:
         (directory / "wandb").mkdir(exist_ok=True)  # without it W&B writes elsewhere
         own = "WANDB_SERVICE" not in os.environ
         self._start(wandb.Settings(mode=mode, silent=True) if own else None)  # silent: it asks for no key
-        settings = wandb.Settings(
-            silent=True, console="off", init_timeout=START_SECONDS, x_transaction_log_flush_interval=1
-        )
+        # Git would run what a stranger's .git in the current directory names; summary.json has the commit.
+        quiet = {"silent": True, "console": "off", "disable_git": True, "disable_code": True}
+        settings = wandb.Settings(**quiet, init_timeout=START_SECONDS, x_transaction_log_flush_interval=1)
         try:
             yield WandbRun(wandb.init(dir=directory, mode=mode, reinit="create_new", settings=settings, **arguments))
         finally:
