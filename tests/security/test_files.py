@@ -21,6 +21,7 @@ from tests.support.runs import leave_no_pictures
 from vi.commands.directories import GRID, _job_directory, _sweep_directory
 from vi.compare import compare
 from vi.compare.output import write_comparison
+from vi.compare.results.files import name_of
 from vi.errors import ConfigError
 from vi.files import read_bytes, replacing, require_real, write
 from vi.runs.api import diagnose, evaluate
@@ -318,6 +319,12 @@ def test_files_are_written_under_names_that_nobody_foresees(tmp_path):
         raise ZeroDivisionError
     write(tmp_path / "b.txt", "x")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "x", "b.txt": "x"}
+
+
+def test_the_name_of_a_results_file_leads_nowhere_else():
+    name = name_of({"experiment": "../../x", "overrides": ["a=/../y"], "seed": "/../../z"})
+    assert "/" not in name
+    assert name_of({"experiment": "vae_mnist", "overrides": [], "seed": 1}) == "vae_mnist-seed1.json"
 
 
 def test_only_regular_files_within_a_limit_are_read(tmp_path):

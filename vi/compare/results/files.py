@@ -46,7 +46,8 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
 def name_of(result: Result) -> str:
     """The name of the file: the experiment, the distinguishing overrides, the seed."""
     settings = sorted(urllib.parse.quote(each, safe="=+,[]") for each in distinguishing(result["overrides"]))
-    return "-".join([result["experiment"], *settings, f"seed{result['seed']}"]) + ".json"
+    experiment, seed = (urllib.parse.quote(str(result[key]), safe="") for key in ("experiment", "seed"))
+    return "-".join([experiment, *settings, f"seed{seed}"]) + ".json"
 
 
 def distinguishing(overrides: Iterable[str]) -> list[str]:
