@@ -284,3 +284,12 @@ def test_penalties_that_cannot_be_are_one_sentence():
 def test_a_number_of_samples_that_is_none_is_refused_by_every_estimator(samples):
     with pytest.raises(ConfigError, match=rf"^samples={samples}: must be a whole number of at least 1\.$"):
         MonteCarloKL(samples)
+
+
+def test_a_constructor_that_forgets_the_samples_is_one_sentence():
+    class Mine(IWAE):
+        def __init__(self, power=2):
+            self.power = power
+
+    with pytest.raises(ConfigError, match=r"^Mine: its __init__ must call super\(\).__init__\(samples\)\.$"):
+        _ = Mine().draws

@@ -273,15 +273,30 @@ class LeakingLoss(ForgottenLoss):
         return losses._replace(auxiliary=(self.baseline - self.bound(particles)) ** 2)
 
 
+class ReducedOverAll(Estimator):
+    def bound(self, particles):
+        return tf.reduce_mean(particles.log_weight)
+
+
 FIVE = [
     (NotStopped, {"gradient for θ", "gradient for φ"}, "its weights w̃ are not stopped, but need tf.stop_gradient"),
     (SquaredForBoth, {"gradient for θ"}, "it follows Σ w̃² ∇ log w, with φ's weights w̃² of DReG, where w̃ belongs"),
-    (AnalyticKLInside, {"expectation"}, "a closed-form KL stands inside the importance weights"),
-    (MeanBeforeTheLog, {"expectation"}, "the mean over samples is taken too early, of outputs or likelihoods before"),
+    (AnalyticKLInside, {"expectation"}, "a closed-form KL may stand inside the importance weights"),
+    (
+        MeanBeforeTheLog,
+        {"expectation"},
+        "the mean over samples may be taken too early, of outputs or likelihoods before",
+    ),
     (
         SwappedAxes,
         {"shape"},
-        "for B = 4 data and 5 samples each: reduce over the samples, axis=1; are the axes of data",
+        "for B = 4 data and 5 samples each: reduce over the samples, axis=1; the axes of data",
+    ),
+    (
+        ReducedOverAll,
+        {"shape"},
+        "bound has shape (); the loss for θ has shape (); the loss for φ has shape () for B = 4 data and 5 samples "
+        "each: the trainer takes the mean over the data, so reduce over the samples alone, axis=1.",
     ),
 ]
 
@@ -402,9 +417,9 @@ MORE = [
         {"expectation"},
         "With p(x|z) multiplied by e^-100,000, the bound is on the wrong side of log p(x)",
     ),
-    (Stretched, {"expectation"}, "or something is added to them or multiplies them"),
-    (Summed, {"expectation"}, "that is log 20, so a sum of weights stands where their mean belongs"),
-    (Powered, {"expectation"}, "weights are raised to a power above 1"),
+    (Stretched, {"expectation"}, "or something may be added to them or multiply them"),
+    (Summed, {"expectation"}, "that is log 20; a sum of weights may stand where their mean belongs"),
+    (Powered, {"expectation"}, "weights may be raised to a power above 1"),
     (Uphill, {"gradient for θ", "gradient for φ"}, "it follows -1 times that gradient"),
     (AveragedTwice, {"each datum by itself"}, "Losses are divided by B"),
     (MeanForAll, {"each datum by itself"}, "averaged over the batch"),
@@ -415,15 +430,15 @@ MORE = [
     (WeighedBound, {"β"}, "it must not use particles.kl_weight"),
     (Grouped, {"order of samples"}, "declare exchangeable = False"),
     (NaiveExp, {"extreme weights"}, "stay in log space"),
-    (SurrogateAsBound, {"expectation"}, "a surrogate such as Σ w̃ log w is returned as its bound"),
+    (SurrogateAsBound, {"expectation"}, "a surrogate such as Σ w̃ log w may be returned as its bound"),
     (NoUpperBound, {"expectation"}, "should kind be estimate?"),
     (Raised, {"shape"}, 'Raised: kind="upper" needs an `objective`, since −bound would raise the bound.'),
     (NoPrior, {"gradient for θ"}, "no gradient for the parameters of p(z), so a learned prior would not change"),
-    (StandardPrior, {"expectation"}, "so a density is missing or wrong"),
+    (StandardPrior, {"expectation"}, "a density may be missing or wrong"),
     (Unweighed, {"gradients with β"}, "β weighs neither the loss of θ nor the loss of φ, though they depend on p(z)"),
     (ClosedForm, {"gradients with β"}, "or multiply a closed-form KL by particles.kl_weight"),
     (NotANumber, {"finite"}, "not finite at ordinary weights: is there a log of zero"),
-    (NoKL, {"expectation"}, "with one sample already, so a density is missing or wrong"),
+    (NoKL, {"expectation"}, "with one sample already; a density may be missing or wrong"),
     (StoppedBound, {"differences by φ"}, "a tf.stop_gradient, or an operation without a gradient, stands in `bound`"),
     (Normalized, {"each datum by itself"}, "depends on the others of its batch"),
     (SinglePrecision, {"double precision"}, "cannot compute Mul as input #1"),

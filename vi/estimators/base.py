@@ -62,7 +62,13 @@ class Estimator(abc.ABC):
 
     @property
     def draws(self) -> Draws:
-        """The number of samples of each kind that `Particles` must hold for each datum."""
+        """The number of samples of each kind that `Particles` must hold for each datum.
+
+        Raises:
+            ConfigError: the constructor of a subclass has not called this one.
+        """
+        if not hasattr(self, "samples"):
+            raise ConfigError(f"{type(self).__name__}: its __init__ must call super().__init__(samples).")
         return Draws(posterior=self.samples)
 
     @abc.abstractmethod

@@ -77,7 +77,8 @@ def expectation(name: str, bench: Bench) -> Check:
                 name,
                 False,
                 f"With p(x|z) multiplied by e^{shift:+,.0f}, the bound is on the wrong side of log p(x), by "
-                f"{moved[0]:,.0f} nats: log weights are clipped, or something is added to them or multiplies them.",
+                f"{moved[0]:,.0f} nats: log weights may be clipped, or something may be added to them or multiply "
+                "them.",
                 *moved,
             )
     samples, place = max(found, key=lambda each: ratio(found[each]))
@@ -106,21 +107,22 @@ def _why(bench: Bench, kind: str, already_with_one: bool, samples: int, exact: t
             "be estimate?"
         )
     if already_with_one:
-        return "with one sample already, so a density is missing or wrong, or the KL has a wrong sign or weight."
+        return "with one sample already; a density may be missing or wrong, or the KL may have a wrong sign or weight."
     if abs(exact[0] - math.log(samples)) < 1e-6:
-        return f"that is log {samples}, so a sum of weights stands where their mean belongs; subtract log S."
+        return f"that is log {samples}; a sum of weights may stand where their mean belongs, so subtract log S."
     if ratio(exact) <= 1:
         return (
-            "not so at the true posterior, so a surrogate such as Σ w̃ log w is returned as its bound, or weights "
-            "are raised to a power above 1, as in Rényi's bound of α < 0 or the χ bound; should kind be estimate?"
+            "not so at the true posterior; a surrogate such as Σ w̃ log w may be returned as the bound, or weights may "
+            "be raised to a power above 1, as in Rényi's bound of α < 0 or the χ bound; should kind be estimate?"
         )
     particles = bench.trial(EXACT).particles()
     moved = dataclasses.replace(particles, log_posterior=particles.log_posterior + 1)  # type: ignore[operator]
     if difference(bench.example.bound(moved), bench.example.bound(particles)) == 0:
         return (
-            "it does not see log q(z|x) of the samples, so a closed-form KL stands inside the importance weights; in a "
-            "log of a mean only the whole weight of each sample, p(x, z) / q(z|x), makes a bound."
+            "it does not see log q(z|x) of the samples; a closed-form KL may stand inside the importance weights. In a "
+            "log of a mean, only the whole weight of each sample, p(x, z) / q(z|x), makes a bound."
         )
     return (
-        "not so with one sample, so the mean over samples is taken too early, of outputs or likelihoods before the log."
+        "not so with one sample; the mean over samples may be taken too early, of outputs or likelihoods before the "
+        "log."
     )

@@ -27,9 +27,18 @@ def shape(name: str, bench: Bench) -> Check:
         len(wrong),
         0,
         f"Bound and losses have a number for each datum, [B] = [{bench.size}].",
-        f"{'; '.join(wrong)} for B = {bench.size} data and {bench.example.draws.posterior} samples each: reduce over "
-        "the samples, axis=1; are the axes of data and samples swapped?",
+        lambda: (
+            f"{'; '.join(wrong)} for B = {bench.size} data and {bench.example.draws.posterior} samples each: "
+            f"{_advice(np.shape(bound))}."
+        ),
     )
+
+
+def _advice(shape: tuple[int, ...]) -> str:
+    """What helps against a bound of a wrong shape."""
+    if shape == ():
+        return "the trainer takes the mean over the data, so reduce over the samples alone, axis=1"
+    return "reduce over the samples, axis=1; the axes of data and samples may be swapped"
 
 
 def double(name: str, bench: Bench) -> Check:
