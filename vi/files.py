@@ -137,14 +137,24 @@ def require_real(directory: Path) -> None:
 
 
 def require_part(path: Path, own: Path | None = None) -> None:
-    """Raises ConfigError if a path is neither a file nor a folder, or a link that does not lead from `own` to `own`."""
-    mode = path.lstat().st_mode
+    """Checks one part of a run; links may lead from the folder `own` to `own`.
+
+    Raises:
+        ConfigError: it is neither a file nor a folder, or a link, or a file with a second name elsewhere.
+    """
+    status = path.lstat()
+    mode = status.st_mode
     if stat.S_ISLNK(mode):
         leads = Path(os.path.realpath(path))
         if own is None or own not in path.parents or own.is_symlink() or not leads.is_relative_to(own.resolve()):
             raise ConfigError(f"{path}: is a link, but everything in the directory of a run must be real.")
     elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise ConfigError(f"{path}: is neither a file nor a folder, so it cannot be a part of a run.")
+    elif stat.S_ISREG(mode) and status.st_nlink > 1 and (own is None or own not in path.parents):
+        raise ConfigError(
+            f"{path}: is a hard link, a file with another name elsewhere, which a run would change; cp -r makes a copy "
+            "of the directory."
+        )
 
 
 def _raise(error: OSError) -> None:

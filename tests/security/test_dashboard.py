@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import keras
 import pytest
 import wandb
 import yaml
@@ -10,6 +11,7 @@ import yaml
 import vi
 from vi.errors import ConfigError
 from vi.loggers.dashboard.wandb_run import Service
+from vi.runs.api import evaluate
 from vi.settings import compose, overrides, saved, validate
 
 KEPT = Path(__file__).parents[1] / "data" / "old_run"
@@ -95,3 +97,18 @@ def test_settings_in_the_current_directory_name_no_host(tmp_path, monkeypatch):
         assert logged.run.settings.base_url == wandb.Settings().base_url
         assert logged.run.settings.project != "evil"
     assert wandb.Settings.read_system_settings is own
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_the_data_of_a_strangers_run_are_not_downloaded(name, run, monkeypatch):
+    def download():
+        pytest.fail("it was downloaded")
+
+    monkeypatch.delenv("VI_DATA_DIR", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(run / "no_keras"))
+    monkeypatch.setattr(getattr(keras.datasets, name), "load_data", download)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"] = {"_target_": f"vi.data.{name}", "path": None}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(ConfigError, match=rf"data\.path=.*{name}\.npz"):
+        evaluate(run)

@@ -101,6 +101,11 @@ LINKS = {
     "a pipe": lambda run, outside: os.mkfifo(run / "pipe"),
     "a pipe for the summary": lambda run, outside: ((run / "summary.json").unlink(), os.mkfifo(run / "summary.json")),
     "a pipe for metrics": lambda run, outside: ((run / "metrics.csv").unlink(), os.mkfifo(run / "metrics.csv")),
+    "a hard link": lambda run, outside: os.link(outside / "victim", run / "train.log"),
+    "a hard link for the summary": lambda run, outside: (
+        (run / "summary.json").unlink(),
+        os.link(outside / "summary.json", run / "summary.json"),
+    ),
     "a socket": lambda run, outside: bind(run / "s"),
 }
 """Parts of a run that are links, pipes or sockets."""
@@ -148,6 +153,12 @@ STATES = {
     "size": ('{"a": "' + "x" * 2**20 + '"}', "holds no last checkpoint that can be read"),
     "a step of text": ('{"step": "x"}', "holds no last checkpoint that can be read"),
     "seconds of text": ('{"step": 48, "seconds": "x"}', "state.json: seconds='x': must be a finite number."),
+    "a row without a step": ('{"step": 48, "row": {"x": 1}}', "state.json: row={'x': 1}: must hold the metrics"),
+    "a row with a text": (
+        '{"step": 48, "row": {"step": 48, "x": "y"}}',
+        "state.json: row={'step': 48, 'x': 'y'}: must hold the metrics of a row.",
+    ),
+    "no interval": ('{"step": 48, "interval": 0}', "state.json: interval=0: must be a finite number above 0, or null."),
     "a row of text": ('{"step": 48, "row": "x"}', "state.json: row='x': must hold the metrics of a row."),
     "a best step of text": ('{"step": 48, "best_step": "x"}', "state.json: best_step='x': must be a whole number"),
     "400 digits": ('{"step": 48, "seconds": ' + "9" * 400 + "}", "state.json: seconds=999"),
@@ -217,7 +228,11 @@ def test_a_run_with_links_or_pipes_is_refused_and_nothing_is_written_outside(cas
     run, outside = places
     LINKS[case](run, outside)
     sentence = (
-        "is neither a file nor a folder" if case.startswith(("a pipe", "a socket")) else "is a link, but everything"
+        "is neither a file nor a folder"
+        if case.startswith(("a pipe", "a socket"))
+        else "is a hard link, a file with another name elsewhere"
+        if case.startswith("a hard link")
+        else "is a link, but everything"
     )
     before = content(outside)
     for call in (

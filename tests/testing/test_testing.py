@@ -430,7 +430,7 @@ MORE = [
     (WeighedBound, {"β"}, "it must not use particles.kl_weight"),
     (Grouped, {"order of samples"}, "declare exchangeable = False"),
     (NaiveExp, {"extreme weights"}, "stay in log space"),
-    (SurrogateAsBound, {"expectation"}, "a surrogate such as Σ w̃ log w may be returned as its bound"),
+    (SurrogateAsBound, {"expectation"}, "a surrogate such as Σ w̃ log w may be returned as the bound"),
     (NoUpperBound, {"expectation"}, "should kind be estimate?"),
     (Raised, {"shape"}, 'Raised: kind="upper" needs an `objective`, since −bound would raise the bound.'),
     (NoPrior, {"gradient for θ"}, "no gradient for the parameters of p(z), so a learned prior would not change"),

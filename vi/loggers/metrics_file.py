@@ -7,8 +7,11 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from vi.files import write
+from vi.errors import ConfigError
+from vi.files import MEGABYTE, damage, read_text, write
 from vi.loggers.base import Logger
+
+LARGEST = 64 * MEGABYTE
 
 
 class MetricsFile(Logger):
@@ -21,11 +24,19 @@ class MetricsFile(Logger):
         """Truncates the file to the checkpoint of a resumed run; `row` is the checkpoint's row.
 
         Drops later and torn rows and writes the checkpoint's row again. An empty `row` drops the whole file.
+
+        Raises:
+            ConfigError: the file is damaged.
         """
         if not row:
             self.path.unlink(missing_ok=True)
             return
-        text = self.path.read_text() if self.path.exists() else ""
+        try:
+            text = read_text(self.path, LARGEST)
+        except FileNotFoundError:
+            text = ""
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{self.path}: is damaged: {damage(error)}.") from None
         last, whole = int(row["step"] or 0), text[: text.rfind("\n") + 1]
         found = csv.reader(io.StringIO(whole))
         rows = [cells for cells in found if "".join(cells[:1]).isdigit() and int(cells[0]) < last]

@@ -28,7 +28,7 @@ def closing_table(console: rich.console.Console, summary: Mapping[str, Any], dir
     table.add_column("number")
     table.add_column("value", justify="right")
     for name, value in _numbers(summary).items():
-        table.add_row(name, value)
+        table.add_row(rich.text.Text(plain(name)), value)
     console.print(table)
     if summary["collapse"] is not None:
         print_line(console, summary["collapse"])

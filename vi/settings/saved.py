@@ -91,6 +91,7 @@ def read(run_dir: Path, key: str | None = None, trust: str | Sequence[str] | Non
         if trust is not None and not is_signed(text, places(config)):
             require_trusted(config, trust)
             _forget_dashboard(config, run_dir)
+            _forbid_download(config["data"])
         if trust is not None:
             validate.check(config)
     except ConfigError as error:
@@ -105,6 +106,20 @@ def _forget_dashboard(config: Config, run_dir: Path) -> None:
     config["logger"] = {"wandb": None}
     if dashboard is not None:
         _warn_of_dashboard(run_dir.absolute())
+
+
+def _forbid_download(data: Any) -> None:
+    """Sets the path of data that Keras would download, so that nothing is fetched for somebody else's run.
+
+    The path is where Keras keeps them once they are on this machine.
+    """
+    name = str(data.get("_target_")).removeprefix("vi.data.") if isinstance(data, dict) else ""
+    if name not in ("mnist", "fashion_mnist") or data.get("path") is not None:
+        return
+    given = os.environ.get("VI_DATA_DIR")
+    if given is None or not Path(given).expanduser().joinpath(f"{name}.npz").is_file():
+        home = os.environ.get("KERAS_HOME") or str(Path("~", ".keras"))
+        data["path"] = str(Path(home).expanduser() / "datasets" / f"{name}.npz")
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from vi.errors import ConfigError, Interrupted, RunError
-from vi.kinds import kind_of
+from vi.kinds import Range, kind_of
 from vi.training.checkpoints import Checkpoints
 from vi.training.trainer import Trainer
 
@@ -91,14 +91,24 @@ class Progress:
             if not (field.name == "row" or kind.test(value) or value != value):  # the bound may be NaN
                 raise ConfigError(f"state.json: {field.name}={value!r:.100}: must be {kind.allowed}.")
         known = {field.name: state[field.name] for field in dataclasses.fields(cls) if field.name in state}
-        if not isinstance(row := known.get("row", {}), dict):
+        if not _is_row(row := known.get("row", {})):
             raise ConfigError(f"state.json: row={row!r:.100}: must hold the metrics of a row.")
+        if (interval := known.get("interval")) is not None and interval <= 0:
+            raise ConfigError(f"state.json: interval={interval!r:.100}: must be a finite number above 0, or null.")
         return cls(**known)
 
     @property
     def examples_per_second(self) -> float | None:
         """Training data per second, without compiling and evaluation; None before the second call."""
         return self.training_examples / self.training_seconds if self.training_seconds else None
+
+
+def _is_row(row: Any) -> bool:
+    """Whether it is empty, or has a step and numbers by name."""
+    number = Range().of(float) | kind_of(type(None))
+    return isinstance(row, dict) and (
+        not row or (type(row.get("step")) is int and all(isinstance(k, str) and number.test(row[k]) for k in row))
+    )
 
 
 class ProgressLogger(Protocol):
