@@ -38,7 +38,7 @@ def test_no_text_in_a_cell_is_a_formula(text):
 
 
 def test_markdown_has_no_links_pictures_or_html_of_the_text():
-    assert markdown("![x](http://y) <img> `a` \\[") == "!\\[x\\](http://y) \\<img> \\`a\\` \\\\\\["
+    assert markdown("![x](http://y) <img> `a` \\[") == "!\\[x\\](http\\://y) \\<img> \\`a\\` \\\\\\["
     assert code("a") == "`a`"
     assert code("a`b``c") == "```a`b``c```"
     assert code("`") == "`` ` ``"

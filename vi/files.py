@@ -120,7 +120,7 @@ def require_real(directory: Path) -> None:
     """Checks that everything in the directory of a run is a real file or folder inside it.
 
     Links could make vi write or read elsewhere, and pipes could make it wait forever. Weights & Biases makes links in
-    `wandb`, so links may lead from there to there.
+    `wandb`: they lead from there to there, or are names of its logs, which are written in a cache of the user.
 
     Raises:
         ConfigError: there is a link, a pipe or a device, or the directory cannot be read.
@@ -137,24 +137,30 @@ def require_real(directory: Path) -> None:
 
 
 def require_part(path: Path, own: Path | None = None) -> None:
-    """Checks one part of a run; links may lead from the folder `own` to `own`.
+    """Checks one part of a run. The folder `own` may have links of its own.
 
     Raises:
         ConfigError: it is neither a file nor a folder, or a link, or a file with a second name elsewhere.
     """
     status = path.lstat()
-    mode = status.st_mode
-    if stat.S_ISLNK(mode):
-        leads = Path(os.path.realpath(path))
-        if own is None or own not in path.parents or own.is_symlink() or not leads.is_relative_to(own.resolve()):
+    if stat.S_ISLNK(status.st_mode):
+        if own is None or own not in path.parents or not _is_own_link(path, own):
             raise ConfigError(f"{path}: is a link, but everything in the directory of a run must be real.")
-    elif not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+    elif not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
         raise ConfigError(f"{path}: is neither a file nor a folder, so it cannot be a part of a run.")
-    elif stat.S_ISREG(mode) and status.st_nlink > 1 and (own is None or own not in path.parents):
+    elif stat.S_ISREG(status.st_mode) and status.st_nlink > 1 and (own is None or own not in path.parents):
         raise ConfigError(
             f"{path}: is a hard link, a file with another name elsewhere, which a run would change; cp -r makes a copy "
             "of the directory."
         )
+
+
+def _is_own_link(path: Path, own: Path) -> bool:
+    """Whether a link in the folder `own` leads to a part of it, or has the name of a log. Nothing reads the logs."""
+    leads = Path(os.path.realpath(path))
+    return not own.is_symlink() and (
+        leads.is_relative_to(own.resolve()) or (path.suffix == ".log" and not leads.is_dir())
+    )
 
 
 def _raise(error: OSError) -> None:

@@ -357,6 +357,8 @@ def test_what_weights_and_biases_links_in_its_folder_is_its_own(tmp_path):
     (run / "wandb" / "offline-run-1" / "logs").mkdir(parents=True)
     (run / "wandb" / "latest-run").symlink_to("offline-run-1")
     (run / "wandb" / "debug.log").symlink_to("offline-run-1/logs/debug.log")  # of a run whose log is gone
+    (tmp_path / "core.log").touch()
+    (run / "wandb" / "offline-run-1" / "logs" / "debug-core.log").symlink_to(tmp_path / "core.log")
     require_real(run)
     for name, target in (("wandb/up", ".."), ("wandb/offline-run-2", tmp_path), ("wandb/loop", "loop2/../..")):
         (run / name).symlink_to(target)

@@ -168,7 +168,7 @@ VALUES = {
     ),
     "schedule.decay_epochs=3": "schedule={'decay_epochs': 3}: needs a choice, such as schedule=cosine.",
     "schedule=custom": "schedule=custom: needs schedule._target_=DOTTED.PATH of a class or function of your own.",
-    "schedule=nope.Thing": "schedule._target_=nope.Thing: there is no module nope.",
+    "schedule=nope.Thing": "schedule._target_=nope.Thing: there is no module nope on Python's path or in the ",
     "schedule=cosine optimizer=burda2015_short": (
         "schedule=keras.optimizers.schedules.CosineDecay: optimizer.learning_rate follows a schedule of its own already"
     ),
