@@ -12,7 +12,13 @@ from vi.settings.keys import COMPONENTS, GROUPS, is_of, leaves, show
 
 NO_SETTING = (
     *("seed", "name", "choices", "pseudo", "data.path", "trainer.steps_per_call", "model.event_shape", "logger"),
-    *("model.standardized", "trainer.diagnose_every", "trainer.evaluate", "trainer.evaluation_samples"),
+    *(
+        "model.standardized",
+        "model.columns",
+        "trainer.diagnose_every",
+        "trainer.evaluate",
+        "trainer.evaluation_samples",
+    ),
 )
 """Keys that do not define a setting: they change no result, or follow from other keys.
 

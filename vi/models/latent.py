@@ -40,6 +40,7 @@ class LatentVariableModel(Model):
             `reads`, a tuple of names, takes a list: its input, then these arrays.
         standardization: if given, encoder and likelihood see standardized data. Data and densities of the model stay in
             the user's units. The likelihood must be of real data.
+        columns: the names of a table's columns. A data frame is then read by its names.
 
     Raises:
         ConfigError: the parts do not fit together.
@@ -54,10 +55,11 @@ class LatentVariableModel(Model):
         prior: Prior,
         context: Mapping[str, Sequence[int]] | None = None,
         standardization: Standardization | None = None,
+        columns: Sequence[str] | None = None,
     ):
         self.encoder, self.posterior = encoder, posterior
         self.decoder, self.likelihood, self.prior = decoder, likelihood, prior
-        self.standardization = standardization
+        self.standardization, self.columns = standardization, columns
         dtype = posterior.compute_dtype
         arrays = {name: tf.zeros([1, *shape], dtype) for name, shape in (context or {}).items()}
         example = Batch(tf.zeros([1, *likelihood.event_shape], dtype), arrays, tf.range(1), 1)
@@ -303,8 +305,8 @@ class LatentVariableModel(Model):
         return self.decode(z, batch).mean()
 
     def _batch(self, x: Batch | tf.Tensor) -> Batch:
-        """x as a batch; raises ConfigError if its shape is not the event's."""
-        return as_batch(x, self.likelihood.event_shape, self.posterior.compute_dtype)
+        """x as a batch; raises ConfigError if it is no data of the event's shape."""
+        return as_batch(x, self.likelihood.event_shape, self.posterior.compute_dtype, self.columns)
 
     def _features(self, batch: Batch, training: bool) -> tf.Tensor:
         x = batch.x if self.standardization is None else self.standardization(batch.x)

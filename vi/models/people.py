@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from vi.errors import ConfigError
 from vi.particles import Batch
+from vi.text import plain
 
 if TYPE_CHECKING:
     from vi.models.latent import LatentVariableModel
@@ -21,15 +23,18 @@ def wants_numpy(x: Any) -> bool:
     return not isinstance(x, Batch) and not tf.is_tensor(x)
 
 
-def as_batch(x: Any, event: tuple[int, ...], dtype: str) -> Batch:
+def as_batch(x: Any, event: tuple[int, ...], dtype: str, columns: Sequence[str] | None = None) -> Batch:
     """The batch itself, or a batch of bare data x `[B, *event]`; images `[B, h, w]` get the channel of the event.
 
+    If `columns` are given, a data frame gives these columns, in this order.
+
     Raises:
-        ConfigError: x has another shape.
+        ConfigError: x has another shape, lacks a column, or is not of numbers.
     """
     if isinstance(x, Batch):
         return x
-    x = tf.convert_to_tensor(x, dtype if wants_numpy(x) else None)
+    if wants_numpy(x):
+        x = tf.convert_to_tensor(_numbers(x, dtype, columns))
     if len(event) == 3 and event[-1] == 1 and x.shape.rank == 3:
         x = x[..., None]
     if not x.shape[1:].is_compatible_with(event) or x.shape.rank == 0:
@@ -38,6 +43,22 @@ def as_batch(x: Any, event: tuple[int, ...], dtype: str) -> Batch:
             f"x of shape {tuple(x.shape)}: the model takes data of shape {event}, so x must be of shape ({needed})."
         )
     return Batch.of(x)
+
+
+def _numbers(x: Any, dtype: str, columns: Sequence[str] | None) -> np.ndarray:
+    """An array, a list or a data frame as an array of numbers."""
+    if hasattr(x, "columns") and hasattr(x, "iloc") and columns is not None:
+        names = [str(name) for name in x.columns]
+        if missing := [name for name in columns if name not in names]:
+            raise ConfigError(f"x: lacks the column {plain(missing[0])}; the model takes {plain(', '.join(columns))}.")
+        x = x.iloc[:, [names.index(name) for name in columns]]
+    try:
+        numbers = np.asarray(x, dtype)
+    except (ValueError, TypeError):
+        raise ConfigError(f"x: must be numbers, but is {plain(type(x).__name__)} of something else.") from None
+    if np.isnan(numbers).any():
+        raise ConfigError("x: holds NaN; the model takes finite numbers.")
+    return numbers
 
 
 def count_variables(variables: Iterable[keras.Variable]) -> int:

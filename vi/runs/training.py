@@ -87,13 +87,16 @@ def train(
         return _validate(evaluator, data.validation, settings["validation_samples"], size)
 
     observed = parts.model.likelihood.support != "none"
-    said = False
+    said = before = False
 
     def validate_during_training() -> dict[str, float]:
-        nonlocal said
-        if observed and not said and (sentence := collapse_sentence(evaluator, data.validation)):
-            said = True
-            log.warning("%s %s", sentence, advice_on_collapse(parts))
+        nonlocal said, before
+        if observed and not said:
+            sentence = collapse_sentence(evaluator, data.validation)
+            if sentence and (before or progress.step == progress.total):  # the first may be too early to tell
+                said = True
+                log.warning("%s %s", sentence, advice_on_collapse(parts))
+            before = sentence is not None
         return validate(settings["validation_size"])
 
     watch = None

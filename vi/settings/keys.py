@@ -15,7 +15,7 @@ NAMED = (*COMPONENTS, "schedule")
 """The groups whose choice may be a dotted path."""
 CHOSEN = ("trainer", "schedule", "warmup", "logger", "experiment", "debug", "sweep")
 """The other groups of choices."""
-FILLED_IN = ("pseudo", "model.event_shape", "model.standardized")
+FILLED_IN = ("pseudo", "model.event_shape", "model.standardized", "model.columns")
 COMMANDS = ("resume", "sweep", "trust")
 """The keys of a command that are not in the config of a run."""
 MAY_CHANGE = ("trainer.epochs", "data.path", "logger")

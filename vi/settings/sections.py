@@ -98,12 +98,14 @@ class Model:
         output_bias: the initial bias of the decoder's output: zero, or from the mean of the data.
         event_shape: filled in: the shape of one datum.
         standardized: filled in: whether the model standardizes its data, see data.standardize.
+        columns: filled in: the names of a table's columns, at most 1,000.
     """
 
     latent_dim: Annotated[int, Positive] = 2
     output_bias: Literal["zeros", "data_mean"] = "zeros"
     event_shape: Sequence[int] | None = None
     standardized: bool | None = None
+    columns: Sequence[str] | None = None
 
 
 @dataclasses.dataclass
