@@ -60,9 +60,8 @@ sizes.round(1)
 # ## Are the latents used?
 #
 # The KL of a latent is what it tells about the datum, in nats. A latent with a KL of 0 has collapsed: its q(z|x) is
-# the prior, whatever x is. A larger β makes latents collapse. The run says so once in its log, and in the closing
-# table for its best checkpoint. An early warning may pass, as in the first run above, which had not learned anything
-# yet.
+# the prior, whatever x is. A larger β makes latents collapse. If it lasts for two evaluations, the run says so once in
+# its log. It also says so in the closing table, for its best checkpoint.
 
 # %%
 strict = vi.train([*common, "trainer.beta=2"], directory="runs/strict")

@@ -222,13 +222,19 @@ def test_an_interrupted_sweep_in_processes_saves_its_jobs_and_begins_no_other(tm
 
 @pytest.mark.slow
 def test_what_was_typed_for_the_logger_stays_when_a_run_goes_on(tmp_path):
-    logger = ["logger=wandb", "logger.wandb.mode=disabled", "logger.wandb.project=mine", "+logger.wandb.tags=[a]"]
+    logger = ["logger=wandb", "logger.wandb.mode=disabled", "logger.wandb.project=mine", "logger.wandb.tags=[a]"]
     done = run(*TINY, *logger, "trainer.epochs=5", "hydra.run.dir=run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     done = run("resume=run", "trainer.epochs=10", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    assert config["logger"]["wandb"] == {"mode": "disabled", "project": "mine", "entity": None, "tags": ["a"]}
+    assert config["logger"]["wandb"] == {
+        "mode": "disabled",
+        "project": "mine",
+        "entity": None,
+        "tags": ["a"],
+        "group": None,
+    }
     assert config["trainer"]["epochs"] == 10
 
 

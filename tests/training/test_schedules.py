@@ -112,6 +112,19 @@ def test_the_weight_of_the_kl_can_rise_over_epochs_too():
     )
 
 
+def test_whole_numbers_in_a_schedule_are_real_numbers():
+    stages = ["schedule=stages", "schedule.boundary_epochs=[2,4]", "schedule.values=[1,0.5,0]"]
+    assert rates([*stages, "optimizer.learning_rate=1"], [1, 3, 6]) == pytest.approx([1.0, 0.5, 0.0])
+    line = ["schedule=linear", "schedule.initial_learning_rate=1", "schedule.end_learning_rate=0"]
+    assert rates([*line, "optimizer.learning_rate=1"], [0, 4]) == pytest.approx([1.0, 0.5], rel=0.03)
+    beta = parts_of("warmup=linear", "trainer.beta.initial_learning_rate=0", "trainer.beta.end_learning_rate=1").beta
+    assert float(beta(2500)) == pytest.approx(0.5)
+    rate = "optimizer.learning_rate={_target_: keras.optimizers.schedules.ExponentialDecay, initial_learning_rate: 1, "
+    optimizer = parts_of(rate + "decay_steps: 10, decay_rate: 0.25}").optimizers["inference"]
+    optimizer.iterations.assign(5)
+    assert float(optimizer.learning_rate) == pytest.approx(0.5)
+
+
 def test_the_config_of_a_run_keeps_the_epochs_of_its_schedule():
     config = compose.resolve(*compose.compose(["data=digits", "trainer.epochs=8", "schedule=cosine"]))
     assert config["schedule"]["decay_epochs"] == 8

@@ -131,6 +131,8 @@ def build_optimizers(
         merged = {**common, **(settings.get(group) or {})}
         if isinstance(rate := merged.get("learning_rate"), int):
             merged["learning_rate"] = float(rate)  # Keras takes no whole number
+        elif isinstance(rate, Mapping):
+            merged["learning_rate"] = in_steps(rate, 1.0)
         return merged
 
     def optimizer_of(group: str) -> keras.optimizers.Optimizer:

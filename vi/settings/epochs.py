@@ -34,13 +34,18 @@ KINDS = {
 def in_steps(settings: Mapping[str, Any], steps: float) -> dict[str, Any]:
     """The settings of a schedule with its epochs in steps.
 
+    Other whole numbers of Keras's schedules become floats, since the type of the schedule's values follows from them.
+
     Args:
         settings: checked by `check_epochs`.
         steps: the steps of an epoch.
     """
-    found = dict(settings)
+    if not str(settings.get("_target_")).startswith("keras."):
+        return dict(settings)
+    found = {name: value if name in COUNTED.values() else _real(value) for name, value in settings.items()}
     for name in _of_epochs(settings):
-        value = found.pop(name)
+        del found[name]
+        value = settings[name]
         found[COUNTED[name]] = [_rounded(each * steps) for each in value] if is_list(value) else _rounded(value * steps)
     return found
 
@@ -68,3 +73,9 @@ def _of_epochs(settings: Mapping[str, Any]) -> list[str]:
 def _rounded(steps: float) -> int:
     """A whole number of steps; at least one, if there are any."""
     return max(round(steps), steps > 0)
+
+
+def _real(value: Any) -> Any:
+    if is_list(value):
+        return [_real(each) for each in value]
+    return float(value) if type(value) is int else value
