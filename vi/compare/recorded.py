@@ -25,6 +25,7 @@ STATES = ("finished", "running", "interrupted", "killed", "failed", "damaged")
 NOT_RUNS = ("wandb", "checkpoints", "nonfinite")  # folders of a run that may hold a config.yaml of their own
 SECTIONS = ("model", "estimator", "trainer")  # sections of every run's config
 METRICS = ("step", "epoch", "seconds", *CURVES)
+MOST_COLUMNS = 10_000
 LARGEST = 1e30  # numbers beyond it are no bounds, and overflow in a picture
 NO_METRICS = pd.DataFrame(columns=["step", "epoch", "seconds"], dtype=float)
 
@@ -183,6 +184,8 @@ def _read_metrics(directory: Path) -> pd.DataFrame:
     try:
         text = read_text(file, 64 * MEGABYTE)
         whole = text[: text.rfind("\n") + 1]
+        if whole.partition("\n")[0].count(",") >= MOST_COLUMNS:
+            raise ValueError(f"it has more than {MOST_COLUMNS:,} columns")
         frame = pd.read_csv(io.StringIO(whole), usecols=lambda name: name in METRICS).astype(float)
         if not set(NO_METRICS) <= set(frame):
             raise ValueError("it has no columns step, epoch and seconds")

@@ -120,7 +120,7 @@ def _part(rows: tf.Tensor, first: tf.Tensor, layout: Layout) -> tf.Tensor:
     """The rows of a chunk from the datum `first` on, out of the rows of its whole blocks."""
     if layout.height == DATA_BLOCK:
         return rows
-    return tf.slice(rows, [first % DATA_BLOCK] + [0] * (len(rows.shape) - 1), [layout.height, *rows.shape[1:]])
+    return tf.gather(rows, first % DATA_BLOCK + tf.range(layout.height))  # XLA would compile each start of a slice
 
 
 def reduce_samples(particles: Particles, live: tf.Tensor) -> tuple[tf.Tensor, ...]:
