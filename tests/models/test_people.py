@@ -36,10 +36,10 @@ def test_without_names_a_data_frame_is_taken_as_it_is():
     ("x", "sentence"),
     [
         (frame()[["age", "length"]], "x: lacks the column weight; the model takes length, weight, age."),
-        (frame().assign(age="old"), "x: must be numbers, but is DataFrame of something else."),
-        ("table.csv", "x: must be numbers, but is str of something else."),
+        (frame().assign(age="old"), "x: must be numbers, but the DataFrame holds something else."),
+        ("table.csv", "x: must be numbers, but the str holds something else."),
         (frame().assign(age=np.nan), "x: holds NaN; the model takes finite numbers."),
-        ([[1.0, 2.0], [3.0]], "x: must be numbers, but is list of something else."),
+        ([[1.0, 2.0], [3.0]], "x: must be numbers, but the list holds something else."),
     ],
 )
 def test_what_is_no_data_of_the_model_is_one_sentence(x, sentence):

@@ -238,7 +238,7 @@ class LatentVariableModel(Model):
         of batch `[B, 1]`, which broadcasts against S samples.
 
         Raises:
-            ConfigError: x has another shape.
+            ConfigError: x has another shape, lacks a column, or is not of numbers.
         """
         as_numpy, batch = wants_numpy(batch), self._batch(batch)
         features = self._features(batch, training=step is not None)

@@ -55,7 +55,7 @@ def _numbers(x: Any, dtype: str, columns: Sequence[str] | None) -> np.ndarray:
     try:
         numbers = np.asarray(x, dtype)
     except (ValueError, TypeError):
-        raise ConfigError(f"x: must be numbers, but is {plain(type(x).__name__)} of something else.") from None
+        raise ConfigError(f"x: must be numbers, but the {plain(type(x).__name__)} holds something else.") from None
     if np.isnan(numbers).any():
         raise ConfigError("x: holds NaN; the model takes finite numbers.")
     return numbers

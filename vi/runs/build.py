@@ -67,12 +67,12 @@ def build(config: Config) -> Parts:
 
 
 def schedule(key: str, settings: Any, steps: float) -> Any:
-    """The schedule that settings describe, with epochs of so many steps; a number or None stays as it is."""
+    """The schedule that settings describe, if an epoch has `steps` steps; a number or None stays as it is."""
     from keras.optimizers.schedules import LearningRateSchedule
 
-    return (
-        instantiate(key, in_steps(settings, steps), LearningRateSchedule) if isinstance(settings, Mapping) else settings
-    )
+    if not isinstance(settings, Mapping):
+        return settings
+    return instantiate(key, in_steps(settings, steps), LearningRateSchedule)
 
 
 def build_model(config: Config, event_shape: tuple[int, ...]) -> LatentVariableModel:

@@ -47,7 +47,7 @@ def origin(path: str) -> str:
     """The file of the first module of a dotted path; empty if there is none. Nothing is run."""
     top = path.partition(".")[0]
     try:
-        spec = importlib.util.find_spec(top) or PathFinder.find_spec(top, [os.getcwd()])
+        spec = _spec(top)
         return os.path.realpath(spec.origin or next(iter(spec.submodule_search_locations or [""]))) if spec else ""
     except (ImportError, ValueError, OSError):
         return ""
@@ -63,10 +63,15 @@ def locate(path: str) -> Found:
     top, *names = path.split(".")
     if top == "__main__":
         raise ConfigError("a run cannot find code of a notebook or a script again; write it into a module of its own.")
-    spec = importlib.util.find_spec(top) or PathFinder.find_spec(top, [os.getcwd()])
+    spec = _spec(top)
     if spec is None:
         raise ConfigError(no_module(top))
     return functools.reduce(_member, names, _load(spec))
+
+
+def _spec(top: str) -> ModuleSpec | None:
+    """Where a module lies. The current directory is searched last."""
+    return importlib.util.find_spec(top) or PathFinder.find_spec(top, [os.getcwd()])
 
 
 def no_module(name: str) -> str:
