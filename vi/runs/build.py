@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vi.models.latent import LatentVariableModel
 
 
-NAMED = 1000
+MOST_NAMES = 1000
 """The largest number of columns whose names a config keeps."""
 
 
@@ -48,7 +48,7 @@ def build(config: Config) -> Parts:
     keras.utils.set_random_seed(config["seed"])
     data = instantiate("data", config["data"], Dataset)
     config["model"] |= {"event_shape": list(data.event_shape), "standardized": data.standardize}
-    config["model"]["columns"] = list(data.columns) if data.columns and len(data.columns) <= NAMED else None
+    config["model"]["columns"] = list(data.columns) if data.columns and len(data.columns) <= MOST_NAMES else None
     model = build_model(config, data.event_shape)
     if config["data"]["_target_"] == "vi.data.nothing" and model.likelihood.support != "none":
         raise ConfigError("data=none: there are no data to describe, so likelihood=none must be chosen, too.")
