@@ -9,6 +9,7 @@ from tests.support import models
 from tests.support.runs import TINY
 from vi.errors import ConfigError
 from vi.models.people import as_batch
+from vi.runs import build
 
 NAMES = ["length", "weight", "age"]
 
@@ -68,3 +69,9 @@ def test_a_loaded_run_knows_the_columns_of_its_table(tmp_path):
     np.testing.assert_array_equal(found, model.encode(table).mean())
     with pytest.raises(ConfigError, match="lacks the column age"):
         model.reconstruct(table[["weight", "length"]])
+
+
+@pytest.mark.parametrize("names", [["${a}", "b"], ["a" * 5000, "b"], [str(i) for i in range(1001)], []])
+def test_names_that_a_saved_config_cannot_hold_are_not_kept(names):
+    assert build._names(names) is None
+    assert build._names(["a", "b"]) == ["a", "b"]

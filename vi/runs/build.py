@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vi.errors import ConfigError, SettingError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 MOST_NAMES = 1000
-"""The largest number of columns whose names a config keeps."""
+"""The largest number of columns whose names a config keeps, and of characters of a name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +48,7 @@ def build(config: Config) -> Parts:
     keras.utils.set_random_seed(config["seed"])
     data = instantiate("data", config["data"], Dataset)
     config["model"] |= {"event_shape": list(data.event_shape), "standardized": data.standardize}
-    config["model"]["columns"] = list(data.columns) if data.columns and len(data.columns) <= MOST_NAMES else None
+    config["model"]["columns"] = _names(data.columns or ())
     model = build_model(config, data.event_shape)
     if config["data"]["_target_"] == "vi.data.nothing" and model.likelihood.support != "none":
         raise ConfigError("data=none: there are no data to describe, so likelihood=none must be chosen, too.")
@@ -64,6 +64,12 @@ def build(config: Config) -> Parts:
     )
     every = config["trainer"]["update_every"]
     return Parts(data, model, estimator, build_optimizers(config["optimizer"], factor, every), beta)
+
+
+def _names(columns: Sequence[str]) -> list[str] | None:
+    """The names of a table's columns; None if they are none, too many, or a saved config cannot hold one of them."""
+    fits = 0 < len(columns) <= MOST_NAMES and all(len(name) < MOST_NAMES and "${" not in name for name in columns)
+    return list(columns) if fits else None
 
 
 def schedule(key: str, settings: Any, steps: float) -> Any:
