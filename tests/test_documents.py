@@ -97,6 +97,7 @@ def test_a_page_can_be_followed(page, reader):
     reader.follow(page)
 
 
+@pytest.mark.slow
 def test_the_python_of_the_pages_loads_uses_and_replays_runs(reader, without_pictures):
     for block in python("README.md"):
         exec(block, reader.names)
@@ -137,6 +138,7 @@ def test_a_laplace_likelihood_and_an_estimator_from_the_pages_train(empty, comma
     assert vi.load("run").likelihood.scale == 0.2
 
 
+@pytest.mark.slow
 def test_vi_check_passes_the_estimator_and_prints_what_is_shown_of_the_mistake(reader):
     assert reader.run("vi-check", ["my_bounds.IWAE"])[0] == 0
     (shown,) = [block for block in blocks("docs/estimators.md") if block.language == "text" and block.title]
@@ -212,6 +214,7 @@ def test_the_smallest_components_train_and_their_densities_and_samples_agree():
     models.assert_mean(z.numpy() ** 2, np.full(models.L, 4.0))
 
 
+@pytest.mark.slow
 def test_the_smallest_components_run_together_from_the_command_line(empty):
     names = [name for name in EXAMPLES if name != "cube"]  # its data are no images
     for name in names:

@@ -80,6 +80,7 @@ def test_an_experiment_is_short_and_says_in_up_to_three_lines_what_it_reproduces
     assert len(lines) <= 45
 
 
+@pytest.mark.slow
 def test_q_fitted_to_a_target_density_reaches_the_closed_form(tmp_path):
     """Zhu's target: KL 3.0561 before, 1.0367 at the optimum, where sd_i = Λ_ii^(−1/2)."""
     scale_tril = np.array([[1.3132716, 0], [1.25, 0.474087]])
@@ -98,6 +99,7 @@ def test_q_fitted_to_a_target_density_reaches_the_closed_form(tmp_path):
     assert (found["kl_before"], found["kl_optimum"]) == pytest.approx((3.0561, 1.0367), abs=5e-5)
 
 
+@pytest.mark.slow
 def test_the_bound_of_a_target_density_is_its_log_normalizer_less_the_kl(tmp_path, monkeypatch):
     """Any posterior family and any density by its dotted path; here of normalizer Z = e³, of which q is capable."""
     (tmp_path / "my_density.py").write_text(

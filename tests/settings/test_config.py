@@ -280,6 +280,7 @@ MINE = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_components_of_ones_own_by_dotted_path_from_the_current_directory(tmp_path, monkeypatch):
     (tmp_path / "my_components.py").write_text(textwrap.dedent(MINE))

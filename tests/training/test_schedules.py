@@ -130,6 +130,7 @@ def test_the_config_of_a_run_keeps_the_epochs_of_its_schedule():
     assert config["schedule"]["decay_epochs"] == 8
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_after_the_end_of_its_schedule_says_so(tmp_path, caplog, without_pictures):
     before = vi.train([*TINY, "schedule=linear"], tmp_path).load("last").variables
     after = vi.train([f"resume={tmp_path}", "trainer.epochs=2"]).load("last").variables
