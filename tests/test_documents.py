@@ -256,6 +256,7 @@ def test_documents_name_no_machine():
         assert not re.search(r"/(home|root|tmp|work)/", (ROOT / page).read_text()), page
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_broken_link_and_fetches_nothing(tmp_path):
     build = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path)]
     quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}

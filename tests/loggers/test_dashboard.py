@@ -269,6 +269,7 @@ def test_a_run_that_cannot_go_online_is_recorded_offline_with_one_warning(env, r
     assert [line["step"] for line in metrics(tmp_path)] == STEPS
 
 
+@pytest.mark.slow
 def test_ctrl_c_does_not_wait_for_a_server_that_does_not_answer(tmp_path):
     (line,) = run_job(tmp_path, mode="online", status="interrupted", **UNREACHABLE)
     assert line.startswith("Weights & Biases has not finished after 2 s and is given up")

@@ -90,6 +90,7 @@ def test_the_number_of_steps_in_a_call_changes_no_result(tmp_path):
         assert all(np.array_equal(*pair) for pair in zip(weights, models[0], strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_double_precision_runs_and_loads_as_such(tmp_path):
     run = vi.train([*TINY, "trainer.precision=float64"], directory=tmp_path / "run")

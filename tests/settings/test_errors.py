@@ -724,6 +724,7 @@ def test_a_broken_component_of_ones_own_keeps_its_traceback(line, all_files, tmp
     assert "Traceback" in (tmp_path / "traceback.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pictures")
 def test_in_a_multirun_a_wrong_job_is_raised_and_the_other_goes_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -753,8 +754,9 @@ def test_so_it_is_in_a_process_of_its_own(line, place):
     assert (result.returncode, result.stdout.count("\n") <= 1) == (2, True)
 
 
-def test_wrong_values_and_files_of_runs_are_answered_before_tensorflow_is_imported(place):
-    sentences = VALUES | {line: COMMAND_LINES[line] for line in JUDGED_EARLY}
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_wrong_values_and_files_of_runs_are_answered_before_tensorflow_is_imported(every, place):
+    sentences = dict([*VALUES.items(), *((line, COMMAND_LINES[line]) for line in JUDGED_EARLY)][::every])
     code = (
         "import os, shlex, sys; from vi.commands.train import main\n"
         "for line in sys.argv[1:]:\n"
