@@ -18,7 +18,9 @@ from vi.settings.conf import conf_directory
 VI = Path(vi.__file__).parent
 FILES = graph("vi", "experiments")
 TESTS = graph("tests")
-GROUND = {"errors", "text", "kinds", "random", "ops", "files", "precision", "particles", "substitution", "quiet"}
+GROUND = {
+    *("errors", "text", "kinds", "random", "ops", "graphs", "files", "precision", "particles", "substitution", "quiet")
+}
 COMPONENTS = {"likelihoods", "priors", "posteriors", "estimators"}
 BELOW = {
     **dict.fromkeys(["settings", "distributions", "networks", "data", "loggers"], GROUND),

@@ -13,6 +13,7 @@ from vi import random
 from vi.diagnostics.memory import peak_bytes
 from vi.diagnostics.moments import BLOCKS, Sums
 from vi.estimators.base import Estimator
+from vi.graphs import Graph
 from vi.models.base import Model
 from vi.particles import Losses, Noise, Particles
 from vi.training.step import group_means, take_gradients
@@ -51,8 +52,8 @@ class GradientNoise:
         self.variables = {group: variables for group, variables in groups.items() if variables}
         self._of = of or estimator.checked_losses
         self._seed = random.fold(random.seed(seed, "diagnostics"), estimator.samples)
-        self._gradients = tf.function(self.gradients)
-        self._block = tf.function(self._add_up, jit_compile=jit)
+        self._gradients = Graph(self.gradients)
+        self._block = Graph(self._add_up, jit)
         self._zeros: Tensors | None = None  # with the shapes of the gradients
 
     def noise(self, repeat: tf.Tensor) -> Noise:
@@ -111,7 +112,7 @@ class GradientNoise:
         It is computed from the graph before XLA fuses operations, which needs less. The memory of the process is no
         measure, because TensorFlow does not release the memory of earlier estimators.
         """
-        graph = self._gradients.get_concrete_function(tf.constant(0), *_now(step, kl_weight)).graph
+        graph = self._gradients.trace(tf.constant(0), *_now(step, kl_weight)).graph
         return peak_bytes(graph) / 1e6
 
     def _add_up(

@@ -14,6 +14,7 @@ from vi.data.dataset import Split
 from vi.errors import ConfigError
 from vi.evaluation.blocks import DATA_BLOCK, SAMPLE_BLOCK, Blocks
 from vi.evaluation.statistics import Statistics
+from vi.graphs import Graph
 from vi.models.base import Model
 from vi.particles import Batch, Noise, Particles
 
@@ -76,7 +77,7 @@ class Chunks:
 
     def __init__(self, model: Model, blocks: Blocks, jit: bool):
         self.model, self.blocks = model, blocks
-        self._graph = tf.function(self._arrays, jit_compile=jit)
+        self._graph = Graph(self._arrays, jit)
 
     def statistics(self, split: Split, row: int, column: int, samples: int, layout: Layout) -> Statistics:
         """The statistics of one chunk. Its row selects the data, its column the samples out of S = `samples`."""

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from vi.estimators import Estimator
+from vi.graphs import Graph
 from vi.testing.bench import Bench, psi
 from vi.testing.report import Check, within
 
@@ -31,7 +32,7 @@ def update(name: str, bench: Bench) -> Check:
     estimator = trial.estimator
     held = dict(vars(estimator))  # keeps the objects alive, so that no new object gets the identity of an old one
     before = {key: _plain(value) for key, value in held.items()}
-    step = tf.function(lambda: estimator.update(trial.particles())).get_concrete_function()
+    step = Graph(lambda: estimator.update(trial.particles())).trace()
     values = [variable.numpy() for variable in step.graph.variables]
     step()
     after = {key: _plain(value) for key, value in vars(estimator).items()}

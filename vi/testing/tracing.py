@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from vi.graphs import Graph
 from vi.particles import Noise
 from vi.testing.bench import ROUNDING, STEP, Bench, Trial, difference, given
 from vi.testing.report import Check, within
@@ -35,10 +36,8 @@ def _traced(trial: Trial, batch: int | None, jit: bool = False) -> Callable[[tf.
     def specification(t: tf.Tensor | None) -> tf.TensorSpec | None:
         return None if t is None else tf.TensorSpec([batch, *t.shape[1:]], t.dtype)
 
-    function = tf.function(
-        lambda x, noise: _everything(dataclasses.replace(trial, x=x, noise=noise), True), jit_compile=jit
-    )
-    return function.get_concrete_function(*tf.nest.map_structure(specification, (trial.x, trial.noise)))
+    graph = Graph(lambda x, noise: _everything(dataclasses.replace(trial, x=x, noise=noise), True), jit)
+    return graph.trace(*tf.nest.map_structure(specification, (trial.x, trial.noise)))
 
 
 def compiled(name: str, bench: Bench) -> Check:

@@ -13,6 +13,7 @@ import tensorflow as tf
 from vi.data.archives import DAMAGES, Archive
 from vi.errors import ConfigError, reason
 from vi.estimators import ELBO, Estimator
+from vi.graphs import Graph
 from vi.particles import GROUPS, Batch, Losses, Noise, Particles
 from vi.training import checkpoints
 from vi.training.step import Gradients
@@ -69,7 +70,7 @@ def examine(trainer: Trainer) -> Examination:
         terms = _terms(trainer.estimator, particles, losses.losses)
         return terms, gradients, trainer.train_step.metrics(particles, losses, gradients)
 
-    compiled = tf.function(compute, jit_compile=trainer.jit)
+    compiled = Graph(compute, trainer.jit)
     number = tf.constant(step, tf.int64)
     terms, gradients, metrics = tf.nest.map_structure(lambda t: t.numpy(), compiled(batch, noise, number))
     parameters = [
@@ -83,7 +84,7 @@ def examine(trainer: Trainer) -> Examination:
     causes = causes or [name for name in bad if bad[name].any()]
     if not causes:
         causes = [f"the gradient of the {group} parameters" for group, gs in gradients.items() if not _finite_norm(gs)]
-        single = tf.function(compute, jit_compile=trainer.jit)
+        single = Graph(compute, trainer.jit)
         for i in range(len(index)) if causes else ():  # each datum alone, in a batch of two copies
             _, of_datum, _ = single(*_twice(batch, noise, i), number)
             rows[i] = not all(_finite_norm([g.numpy() for g in gs]) for gs in of_datum.values())

@@ -8,6 +8,7 @@ import math
 import keras
 import tensorflow as tf
 
+from vi.graphs import Graph
 from vi.training.batches import Batches, Carried, explained_memory
 from vi.training.step import TrainStep
 
@@ -43,7 +44,7 @@ class Trainer:
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.sums = tf.Variable(tf.zeros([len(self.metric_names) + 1], tf.float64), trainable=False)
         self._carried: Carried | None = None
-        self._loop = tf.function(self._run_steps, jit_compile=jit)
+        self._loop = Graph(self._run_steps, jit)
 
     def run(self, steps: int) -> bool:
         """Takes `steps` train steps in one compiled call.
