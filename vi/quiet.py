@@ -1,18 +1,24 @@
-"""The import of TensorFlow without the output of its libraries."""
+"""The import of TensorFlow: without the output of its libraries, and without collections of garbage."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 
 
 def import_tensorflow(threads: int | None = None) -> None:
-    """Imports TensorFlow, and sets the number of threads of an operation; None leaves the number as it is."""
+    """Imports TensorFlow and TensorFlow Probability, and sets the number of threads of an operation.
+
+    `threads=None` leaves the number of threads as it is.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_import():
+    with _quiet_import(), _without_collections():
         import tensorflow as tf
+        import tensorflow_probability  # noqa: F401
 
         if threads is not None:
             with contextlib.suppress(RuntimeError):  # set already, by an earlier job of this worker
@@ -35,3 +41,20 @@ def _quiet_import() -> Iterator[None]:
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Collects no garbage while TensorFlow loads, and passes over what it has loaded in all later collections.
+
+    Half a million objects are made, and each collection would look at all of them in vain.
+    """
+    if "tensorflow" in sys.modules or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
