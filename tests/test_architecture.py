@@ -18,9 +18,8 @@ from vi.settings.conf import conf_directory
 VI = Path(vi.__file__).parent
 FILES = graph("vi", "experiments")
 TESTS = graph("tests")
-GROUND = {
-    *("errors", "text", "kinds", "random", "ops", "graphs", "files", "precision", "particles", "substitution", "quiet")
-}
+GROUND = {"errors", "text", "kinds", "random", "ops", "graphs", "files", "precision", "products", "particles"}
+GROUND |= {"substitution", "quiet"}
 COMPONENTS = {"likelihoods", "priors", "posteriors", "estimators"}
 BELOW = {
     **dict.fromkeys(["settings", "distributions", "networks", "data", "loggers"], GROUND),

@@ -213,6 +213,7 @@ def test_runs_without_a_record_of_choices_are_named_by_classes_and_keys(tmp_path
         (["model.latent_dim=8", "model.latent_dim=4"], ["model.latent_dim=8", "model.latent_dim=4"]),
         (["encoder.hidden=[64]", "encoder.hidden=[64, 32]"], ["encoder.hidden=[64]", "encoder.hidden=[64,32]"]),
         (["data.seed=0", "data.seed=1"], ["data.seed=0", "data.seed=1"]),
+        (["trainer.matmul=bfloat16", "trainer.matmul=tf32"], ["trainer.matmul=bfloat16", "trainer.matmul=tf32"]),
         (["optimizer.generative.learning_rate=0.1", "model.latent_dim=2"], ["optimizer.generative.learning_rate=0.1"]),
         (
             ["trainer.beta={_target_: keras.optimizers.schedules.PolynomialDecay, decay_steps: 5}", "trainer.beta=4"],

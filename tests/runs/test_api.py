@@ -98,6 +98,21 @@ def test_double_precision_runs_and_loads_as_such(tmp_path):
     assert {v.dtype for v in run.load().variables} == {"float64"}
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_pictures")
+def test_a_run_in_bfloat16_says_so_and_is_resumed_in_it(tmp_path):
+    tiny = [*TINY, "trainer.matmul=bfloat16"]
+    whole = vi.train([*tiny, "trainer.epochs=2"], directory=tmp_path / "whole")
+    vi.train(tiny, directory=tmp_path / "run")
+    resumed = vi.train([f"resume={tmp_path / 'run'}", "trainer.epochs=2"])
+    assert (resumed.config["trainer"]["matmul"], resumed.summary["matmul"]) == ("bfloat16", "bfloat16")
+    assert "train/* is computed with these products" in resumed.summary["matmul_remark"]
+    for ours, theirs in zip(resumed.load("last").variables, whole.load("last").variables, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)  # without XLA they agree to rounding
+    with pytest.raises(ConfigError, match=r"trainer\.matmul=float32: the run in .* has trainer\.matmul=bfloat16; only"):
+        vi.train([f"resume={tmp_path / 'run'}", "trainer.matmul=float32"])
+
+
 def test_what_fails_before_training_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for wrong in (["trainer.batch_size=5000"], ["data=mnist", "data.path=/nowhere"]):

@@ -216,6 +216,11 @@ VALUES = {
         "trainer.beta={'a': 3}: must be a finite number of at least 0, or a Keras schedule with its _target_."
     ),
     "trainer.jit=yes": "trainer.jit=yes: must be auto, true or false.",
+    "trainer.matmul=float16": "trainer.matmul=float16: must be float32, tf32 or bfloat16.",
+    "trainer.matmul=bfloat16 trainer.precision=float64": ("trainer.matmul=bfloat16: needs trainer.precision=float32."),
+    "trainer.matmul=tf32 trainer.jit=false": (
+        "trainer.matmul=tf32: needs trainer.jit=true or auto, so that evaluation stays in float32."
+    ),
     "trainer.noise=frozen": "trainer.noise=frozen: must be fresh or fixed.",
     "optimizer.inference.learning_rate=0": (
         "optimizer.inference.learning_rate=0: must be a finite number above 0, or a Keras schedule with its _target_."

@@ -11,12 +11,23 @@ from vi.training.trainer import Trainer
 
 
 def trainer_of(
-    model, estimator, data, optimizers, *, batch_size, jit=True, seed=0, noise="fresh", beta=1.0, update_every=None
+    model,
+    estimator,
+    data,
+    optimizers,
+    *,
+    batch_size,
+    jit=True,
+    seed=0,
+    noise="fresh",
+    beta=1.0,
+    update_every=None,
+    matmul="float32",
 ):
     """A trainer of a model by an estimator on data that are resident in memory."""
     step = TrainStep(model, estimator, optimizers, beta=beta, update_every=update_every)
     batches = ResidentBatches(data, model, estimator.draws, batch_size=batch_size, seed=seed, noise=noise)
-    return Trainer(step, batches, jit=jit)
+    return Trainer(step, batches, jit=jit, matmul=matmul)
 
 
 def make_trainer(estimator=None, data=None, optimizer=lambda: keras.optimizers.Adam(0.01), model=None, **options):

@@ -62,6 +62,7 @@ DIFFERENT = {
     "data.seed=1": ("train/bound", "weights"),
     "model.output_bias=data_mean": ("train/bound", "weights"),
     "encoder.activation=tanh": ("train/bound", "weights"),
+    "trainer.matmul=bfloat16": ("train/bound", "weights"),
 }
 """Settings that reach the trainer, and what differs from the default after three steps."""
 ALIKE = [
@@ -94,6 +95,17 @@ def test_the_trainer_of_a_config_has_its_seed_its_beta_and_its_noise():
     index = tf.constant([3, 1])
     noise = [trainer.batches.noise(index, tf.constant(step, tf.int64)).posterior.numpy() for step in (0, 9)]
     np.testing.assert_array_equal(*noise)
+
+
+@pytest.mark.parametrize(("asked", "gpu", "taken"), [("tf32", True, "tf32"), ("tf32", False, "float32")])
+def test_tf32_needs_a_gpu_that_has_it_and_the_log_says_so(asked, gpu, taken, monkeypatch, caplog):
+    monkeypatch.setattr("vi.runs.training.has_tf32", lambda: gpu)
+    with caplog.at_level("INFO", "vi.runs.training"):
+        assert trainer_with(f"trainer.matmul={asked}", "trainer.jit=auto").matmul == taken
+    said = [message for message in caplog.messages if "multipl" in message]
+    assert len(said) == 1
+    assert ("no GPU here has TF32" in said[0]) is not gpu
+    assert ("train/* is computed with these products" in said[0]) is gpu
 
 
 def test_a_group_with_an_interval_of_two_moves_in_every_second_step_alone():

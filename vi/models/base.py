@@ -13,6 +13,9 @@ from vi.particles import Batch, Draws, Noise, Particles
 from vi.posteriors import ConditionalPosterior
 from vi.priors import PriorDensity
 
+# By default TensorFlow multiplies in TF32 on GPUs that have it: with 10 bits of mantissa, which are too few for bounds.
+tf.config.experimental.enable_tensor_float_32_execution(False)
+
 
 class Model(abc.ABC):
     """A joint density p(x, z) with an approximate posterior q(z|x). Log densities are in nats.

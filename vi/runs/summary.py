@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from vi.errors import ConfigError
 from vi.models.people import count_variables
+from vi.products import remark
 from vi.runs.build import Parts
 from vi.runs.directory import Summary, read_summary
 from vi.settings.saved import Config
@@ -95,6 +96,8 @@ def about(
         "resumed": resumed,
         "parameters": count_parameters(trainer),
         "jit": trainer.jit,
+        "matmul": trainer.matmul,
+        "matmul_remark": remark(trainer.matmul),
         "device": gpus[0].name if gpus else f"CPU ({platform.machine()}, {os.cpu_count()} cores)",
         "test_data": parts.data.has_test,
         "data_hash": parts.data.hash,

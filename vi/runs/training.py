@@ -18,6 +18,7 @@ from vi.evaluation.latents import active_units, collapse_sentence
 from vi.evaluation.probes import are_classes, knn_accuracy
 from vi.likelihoods import Gaussian
 from vi.loggers.base import Logger
+from vi.products import Matmul, has_tf32, remark
 from vi.runs.build import Parts
 from vi.settings.saved import Config
 from vi.training.batches import ResidentBatches
@@ -48,7 +49,17 @@ def make_trainer(parts: Parts, config: Config) -> Trainer:
         seed=config["seed"],
         noise=settings["noise"],
     )
-    return Trainer(step, batches, jit=jit)
+    return Trainer(step, batches, jit=jit, matmul=_matmul(settings["matmul"]))
+
+
+def _matmul(asked: Matmul) -> Matmul:
+    """The precision of products in training: float32 in place of tf32 if no GPU has it. Logs what is lowered."""
+    if asked == "tf32" and not has_tf32():
+        log.info("Training multiplies in float32, because no GPU here has TF32 (trainer.matmul=tf32).")
+        return "float32"
+    if sentence := remark(asked):
+        log.info(sentence)
+    return asked
 
 
 def train(

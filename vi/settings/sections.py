@@ -144,6 +144,7 @@ class Trainer:
         diagnose_every: epochs between measurements of the gradients' signal and noise; null measures none.
         nonfinite: the reaction to a step that is not finite: stop, or skip and count the step.
         precision: the precision of weights, data and noise.
+        matmul: the precision of the networks' matrix products and convolutions in training; evaluation is in float32.
         jit: true compiles with XLA; auto decides by the device and the networks.
         steps_per_call: train steps of one compiled call; auto makes a call last about a second.
     """
@@ -163,6 +164,7 @@ class Trainer:
     diagnose_every: Annotated[float, Positive] | None = None
     nonfinite: Literal["stop", "skip"] = "stop"
     precision: Literal["float32", "float64"] = "float32"
+    matmul: Literal["float32", "tf32", "bfloat16"] = "float32"
     jit: Literal["auto", True, False] = "auto"
     steps_per_call: Annotated[int, Positive] | Literal["auto"] = "auto"
 

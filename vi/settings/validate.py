@@ -58,6 +58,7 @@ def check(config: Mapping[str, Any]) -> None:
             check_call(component, config[component], GIVEN.get(component, ()), choices.get(component))
     _check_optimizer(config["optimizer"], choices.get("optimizer"))
     _check_schedule(schedule, config["optimizer"])
+    _check_matmul(config["trainer"])
 
 
 def _check_target(component: str, settings: Any) -> None:
@@ -91,6 +92,15 @@ def _check_schedule(schedule: Any, optimizer: Mapping[str, Any]) -> None:
     for key, value in leaves(optimizer, "optimizer."):
         if schedule is not None and key.endswith(".learning_rate") and isinstance(value, Mapping):
             raise ConfigError(f"schedule={show(schedule['_target_'])}: {key} follows a schedule of its own already.")
+
+
+def _check_matmul(trainer: Mapping[str, Any]) -> None:
+    """Checks that a lower precision of products fits the other settings of the trainer."""
+    matmul = trainer["matmul"]
+    if matmul != "float32" and trainer["precision"] != "float32":
+        raise ConfigError(f"trainer.matmul={matmul}: needs trainer.precision=float32.")
+    if matmul == "tf32" and trainer["jit"] is False:  # TensorFlow keeps plans of products by their shapes alone
+        raise ConfigError("trainer.matmul=tf32: needs trainer.jit=true or auto, so that evaluation stays in float32.")
 
 
 def check_request(command: str, asked: Mapping[str, Any]) -> None:

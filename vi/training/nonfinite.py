@@ -72,7 +72,9 @@ def examine(trainer: Trainer) -> Examination:
 
     compiled = Graph(compute, trainer.jit)
     number = tf.constant(step, tf.int64)
-    terms, gradients, metrics = tf.nest.map_structure(lambda t: t.numpy(), compiled(batch, noise, number))
+    with trainer.multiplying():
+        found = compiled(batch, noise, number)
+    terms, gradients, metrics = tf.nest.map_structure(lambda t: t.numpy(), found)
     parameters = [
         f"the {group} parameters"
         for group, variables in trainer.variables.items()
@@ -86,7 +88,8 @@ def examine(trainer: Trainer) -> Examination:
         causes = [f"the gradient of the {group} parameters" for group, gs in gradients.items() if not _finite_norm(gs)]
         single = Graph(compute, trainer.jit)
         for i in range(len(index)) if causes else ():  # each datum alone, in a batch of two copies
-            _, of_datum, _ = single(*_twice(batch, noise, i), number)
+            with trainer.multiplying():
+                _, of_datum, _ = single(*_twice(batch, noise, i), number)
             rows[i] = not all(_finite_norm([g.numpy() for g in gs]) for gs in of_datum.values())
         causes = causes or [f"the mean {name}" for name, mean in metrics.items() if not np.isfinite(mean)]
     sources = trainer.batches.sources(index)

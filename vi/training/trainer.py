@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from vi.graphs import Graph
+from vi.products import Matmul, multiplying
 from vi.training.batches import Batches, Carried, explained_memory
 from vi.training.step import TrainStep
 
@@ -23,6 +24,7 @@ class Trainer:
         train_step: the step.
         batches: the data and the noise of each step.
         jit: whether XLA compiles the loop.
+        matmul: the precision of the networks' matrix products and convolutions in a step.
 
     Attributes:
         step: the number of the next step.
@@ -33,8 +35,8 @@ class Trainer:
         RunError: out of memory.
     """
 
-    def __init__(self, train_step: TrainStep, batches: Batches, *, jit: bool = True):
-        self.train_step, self.batches, self.jit = train_step, batches, jit
+    def __init__(self, train_step: TrainStep, batches: Batches, *, jit: bool = True, matmul: Matmul = "float32"):
+        self.train_step, self.batches, self.jit, self.matmul = train_step, batches, jit, matmul
         self.model, self.estimator = train_step.model, train_step.estimator
         self.variables, self.optimizers = train_step.variables, train_step.optimizers
         self.size, self.batch_size, self.seed = batches.size, batches.batch_size, batches.seed
@@ -102,11 +104,15 @@ class Trainer:
             **optimizers,
         }
 
+    def multiplying(self) -> contextlib.AbstractContextManager[None]:
+        """The scope in which a train step is compiled and called, for the precision of its products."""
+        return multiplying(self.matmul, self.jit)
+
     def _call(self, steps: int) -> bool:
         """One compiled call; returns whether the metrics of all its steps were finite."""
         first = self._carried is None
         carried = self.batches.carried(int(self.step.numpy()), self._carried)
-        with self._memory():
+        with self._memory(), self.multiplying():
             self._carried, finite = self._loop(carried, tf.constant(steps, tf.int64))
         if first:
             self.train_step.require_all()
