@@ -9,10 +9,6 @@ from tests.support.models import assert_mean
 from vi import random
 
 
-def draw_permutation(seed):
-    return random.permutation(50, seed)
-
-
 def draw_bernoulli(seed):
     return random.bernoulli(tf.fill([5, 3], 0.3), seed, "float32")
 
@@ -25,7 +21,7 @@ def draw_seed(seed):
     return random.fold(random.fold(seed, "posterior"), 12)
 
 
-@pytest.mark.parametrize("draw", [draw_permutation, draw_bernoulli, draw_uniform, draw_seed])
+@pytest.mark.parametrize("draw", [draw_bernoulli, draw_uniform, draw_seed])
 def test_numbers_are_the_same_under_xla(draw):
     seed = random.seed(3, "train")
     np.testing.assert_array_equal(draw(seed), tf.function(draw, jit_compile=True)(seed))
@@ -89,9 +85,22 @@ def test_seeds_streams_and_steps_are_independent():
 
 
 def test_a_permutation_holds_every_number_once():
-    order = random.permutation(1000, random.seed(0, "permutation")).numpy()
+    order = random.permutation(1000, random.seed(0, "permutation"))
     np.testing.assert_array_equal(np.sort(order), np.arange(1000))
-    assert (order != random.permutation(1000, random.seed(1, "permutation")).numpy()).mean() > 0.9
+    assert (order != random.permutation(1000, random.seed(1, "permutation"))).mean() > 0.9
+
+
+def test_a_permutation_sorts_random_integers_stably():
+    seed = random.seed(3, "permutation")
+    integers = tf.random.stateless_uniform([200_000], seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
+    assert len(np.unique(integers)) < len(integers)  # so stability matters
+    np.testing.assert_array_equal(random.permutation(200_000, seed), np.argsort(integers, kind="stable"))
+
+
+def test_permutations_are_those_of_the_parts_of_a_stream():
+    seed = random.seed(3, "permutation")
+    expected = [random.permutation(50, random.fold(seed, part)) for part in (7, 8, 9)]
+    np.testing.assert_array_equal(random.permutations(50, seed, 7, 3), expected)
 
 
 def test_binarization_is_exact_at_0_and_1_and_unbiased_between():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import tensorflow as tf
 
 STREAMS = {
@@ -70,12 +71,25 @@ def uniform(shape: Sequence[int], seed: tf.Tensor, dtype: str) -> tf.Tensor:
     return (tf.cast(integers, dtype) + half / 2 + 0.5) / half
 
 
-def permutation(size: int, seed: tf.Tensor) -> tf.Tensor:
-    """A random order of 0 … size−1, `[size]`.
+def permutation(size: int, seed: tf.Tensor) -> np.ndarray:
+    """A random order of 0 … size−1, `[size]`."""
+    return _sorted(_integers([size], seed, tf.int32).numpy())
 
-    It sorts random integers stably, because TensorFlow's stateless shuffles have no XLA kernel on CPUs.
-    """
-    return tf.argsort(_integers([size], seed, tf.int32), stable=True)
+
+def permutations(size: int, seed: tf.Tensor, first: int, count: int) -> np.ndarray:
+    """`permutation` for each of `count` parts of a stream, from the part `first` on, `[count, size]`."""
+    return _sorted(_parts_of_integers(size, seed, tf.constant(first, tf.int32), count).numpy())
+
+
+@tf.function(jit_compile=True)
+def _parts_of_integers(size: int, seed: tf.Tensor, first: tf.Tensor, count: int) -> tf.Tensor:
+    return tf.map_fn(lambda part: _integers([size], fold(seed, part), tf.int32), first + tf.range(count))
+
+
+def _sorted(integers: np.ndarray) -> np.ndarray:
+    """The order that sorts integers stably along the last axis."""
+    keys = np.left_shift(integers.astype(np.int64), 32) + np.arange(integers.shape[-1])  # distinct: any sort is stable
+    return (np.sort(keys, axis=-1) & 0xFFFFFFFF).astype(np.int32)
 
 
 def _integers(shape: Sequence[int], seed: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

@@ -244,8 +244,8 @@ ROWS = [
     (
         "Bernoulli with the wrong softplus",
         "likelihoods/bernoulli.py",
-        "x * output - tf.nn.softplus(output)",
-        "x * output - tf.nn.softplus(-output)",
+        "x * output - softplus(output)",
+        "x * output - softplus(-output)",
         LIKELIHOOD,
     ),
     (

@@ -54,8 +54,8 @@ _ROWS = [
     (
         "the same order in every epoch",
         "training/batches.py",
-        'self._seed("permutation", epoch)',
-        'self._seed("permutation", 0)',
+        'random.seed(self.seed, "permutation"), epoch, self._epochs)',
+        'random.seed(self.seed, "permutation"), 0, self._epochs)',
         f"{TRAINER}::test_batches_follow_an_endless_sequence_of_permutations",
     ),
     (
@@ -89,15 +89,15 @@ _ROWS = [
     (
         "the epoch of the next step",
         "training/batches.py",
-        "now = step * self.batch_size // self.size",
-        "now = (step + 1) * self.batch_size // self.size",
+        "self._start = epoch * self.size",
+        "self._start = (epoch + 1) * self.size",
         f"{TRAINER}::test_batches_follow_an_endless_sequence_of_permutations",
     ),
     (
         "negative log-likelihood has the wrong sign",
         "training/step.py",
-        '"train/nll": -_mean',
-        '"train/nll": _mean',
+        '"train/nll": -particles.mean',
+        '"train/nll": particles.mean',
         f"{WIRING}::test_the_logged_terms_have_the_signs_of_their_names",
     ),
     (

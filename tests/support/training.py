@@ -23,11 +23,12 @@ def trainer_of(
     beta=1.0,
     update_every=None,
     matmul="float32",
+    block=1,
 ):
     """A trainer of a model by an estimator on data that are resident in memory."""
     step = TrainStep(model, estimator, optimizers, beta=beta, update_every=update_every)
     batches = ResidentBatches(data, model, estimator.draws, batch_size=batch_size, seed=seed, noise=noise)
-    return Trainer(step, batches, jit=jit, matmul=matmul)
+    return Trainer(step, batches, jit=jit, matmul=matmul, block=block)
 
 
 def make_trainer(estimator=None, data=None, optimizer=lambda: keras.optimizers.Adam(0.01), model=None, **options):

@@ -14,6 +14,7 @@ from vi.data import Dataset
 from vi.errors import ConfigError, RunError
 from vi.estimators import IWAE, AnalyticKL, Estimator, MonteCarloKL
 from vi.particles import Losses
+from vi.training.batches import WINDOW_STEPS
 from vi.training.step import take_gradients
 
 
@@ -61,14 +62,40 @@ def test_a_batch_larger_than_the_data_is_refused():
 )
 def test_under_xla_the_result_is_bit_identical_for_any_split_into_calls(optimizer):
     results = []
-    for split in ([40], [1, 13, 26], [20, 20]):
-        trainer = make_trainer(optimizer=optimizer, jit=True)
+    for split, block in (([40], 1), ([1, 13, 26], 1), ([20, 20], 8)):
+        trainer = make_trainer(optimizer=optimizer, jit=True, block=block)
         for steps in split:
             trainer.run(steps)
         results.append((weights(trainer), trainer.sums.numpy()))
     for other in results[1:]:
         np.testing.assert_array_equal(results[0][0], other[0])
         np.testing.assert_array_equal(results[0][1], other[1])
+
+
+def test_xla_knows_the_length_of_the_training_loop_and_finds_no_branch_in_it():
+    trainer = make_trainer(optimizer=lambda: keras.optimizers.Adam(0.01, global_clipnorm=1.0), jit=True, block=8)
+    assert trainer.run(40)
+    window, _ = trainer.batches.window(40, 8)
+    program = trainer._loop.function.experimental_get_compiler_ir(window, tf.constant(1, tf.int64), 8)
+    text = program(stage="optimized_hlo")
+    assert '"known_trip_count":{"n":"8"}' in text
+    assert " conditional(" not in text
+    assert trainer.run(43)
+    assert trainer.programs == 2, "a block, and the steps that are left over"
+
+
+def test_a_window_of_orders_is_made_anew_where_it_ends():
+    steps = 3 * WINDOW_STEPS
+    trainer = make_trainer(batch_size=models.dataset().train.x.shape[0])
+    batches, served = trainer.batches, 0
+    while served < steps:
+        window, count = batches.window(served, steps - served)
+        assert count <= steps - served
+        for step in {served, served + count - 1}:
+            batch, _ = batches.next(tf.constant(step, tf.int64), window)
+            np.testing.assert_array_equal(batch.index, batches.index(step))
+        served += count
+    assert served == steps
 
 
 def test_with_and_without_xla_agree_to_rounding():

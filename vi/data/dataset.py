@@ -211,7 +211,7 @@ class Dataset:
         if not 0 < held_out < size:
             needed = "at least 1 must be held out, and 1 be left to train on"
             raise SettingError("validation", validation, f"holds out {held_out} of the {size} training data; {needed}.")
-        order = random.permutation(size, random.seed(self.seed, "split")).numpy()
+        order = random.permutation(size, random.seed(self.seed, "split"))
         return train.take(np.sort(order[held_out:])), train.take(np.sort(order[:held_out]))
 
     def _open(self, part: str, like: Split | None = None) -> Split:

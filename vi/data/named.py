@@ -40,7 +40,7 @@ def digits(
 
     bunch = load_digits()
     x, y = bunch.images.astype(np.uint8)[..., None], bunch.target
-    order = random.permutation(len(x), random.seed(0, "split")).numpy()
+    order = random.permutation(len(x), random.seed(0, "split"))
     test, train = np.sort(order[:300]), np.sort(order[300:])
     arrays = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
     return Dataset(arrays, "scikit-learn's digits", validation, scale, binarization, **options)

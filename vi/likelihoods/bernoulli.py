@@ -7,6 +7,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from vi.likelihoods.base import Likelihood, logit
+from vi.ops import softplus
 
 
 class Bernoulli(Likelihood):
@@ -23,7 +24,8 @@ class Bernoulli(Likelihood):
 
     def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """The sum of x · logit − softplus(logit): one softplus per element, while TFP's `log_prob` takes two."""
-        return tf.reduce_sum(x * output - tf.nn.softplus(output), axis=self.event_axes())
+        x, output = self.flat(x), self.flat(output)
+        return tf.reduce_sum(x * output - softplus(output), axis=-1)
 
     def push(self, p: tfd.Distribution, noise: tf.Tensor) -> tf.Tensor:
         """1 where the noise is below the mean."""

@@ -83,11 +83,11 @@ class Gaussian(Likelihood):
     def log_prob(self, output: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """−½ Σ ((x − μ) / σ)² − Σ log σ − D/2 log 2π. Constants are added after the sums, for precision."""
         loc, scale = self._parameters(output)
-        axes, size = self.event_axes(), math.prod(self.event_shape)
-        square = tf.reduce_sum(((x - loc) / scale) ** 2, axis=axes)
+        size = math.prod(self.event_shape)
+        square = tf.reduce_sum(self.flat((x - loc) / scale) ** 2, axis=-1)
         log_scale = tf.math.log(scale)
         shared = len(log_scale.shape) == 0
-        log_scale = size * log_scale if shared else tf.reduce_sum(log_scale, axis=axes)
+        log_scale = size * log_scale if shared else tf.reduce_sum(self.flat(log_scale), axis=-1)
         return -0.5 * square - (log_scale + 0.5 * size * math.log(2 * math.pi))
 
     def _parameters(self, output: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -23,7 +23,7 @@ from vi.runs.build import Parts
 from vi.settings.saved import Config
 from vi.training.batches import ResidentBatches
 from vi.training.checkpoints import Checkpoints
-from vi.training.devices import wants_xla
+from vi.training.devices import steps_of_a_block, wants_xla
 from vi.training.fit import Progress, fit
 from vi.training.step import TrainStep
 from vi.training.trainer import Trainer
@@ -49,7 +49,7 @@ def make_trainer(parts: Parts, config: Config) -> Trainer:
         seed=config["seed"],
         noise=settings["noise"],
     )
-    return Trainer(step, batches, jit=jit, matmul=_matmul(settings["matmul"]))
+    return Trainer(step, batches, jit=jit, matmul=_matmul(settings["matmul"]), block=steps_of_a_block() if jit else 1)
 
 
 def _matmul(asked: Matmul) -> Matmul:

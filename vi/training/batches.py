@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import math
 from collections.abc import Iterator
 from typing import Literal
 
@@ -16,8 +17,10 @@ from vi.errors import ConfigError, RunError
 from vi.models.base import Model
 from vi.particles import Batch, Draws, Noise
 
-Carried = tuple[tf.Tensor, ...]
-"""The tensors that the compiled loop carries from step to step."""
+Window = tuple[tf.Tensor, ...]
+"""The tensors that the compiled loop reads for some steps in a row, such as the order of the data."""
+WINDOW_STEPS, WINDOW_POSITIONS = 1000, 2**22
+"""A window has about this many steps, unless the data are more, and at most this many positions, or two epochs."""
 
 
 class Batches(abc.ABC):
@@ -34,12 +37,15 @@ class Batches(abc.ABC):
     seed: int
 
     @abc.abstractmethod
-    def carried(self, step: int, before: Carried | None = None) -> Carried:
-        """The tensors that the loop carries at its first step; `before` are the tensors that the last call returned."""
+    def window(self, step: int, steps: int) -> tuple[Window, int]:
+        """The tensors for the steps from `step` on, and the number of steps that they serve, at most `steps`.
+
+        All windows have the same shapes.
+        """
 
     @abc.abstractmethod
-    def next(self, step: tf.Tensor, carried: Carried) -> tuple[Batch, Noise, Carried]:
-        """The data and the noise of a step inside the compiled loop, and the tensors for the next step."""
+    def next(self, step: tf.Tensor, window: Window) -> tuple[Batch, Noise]:
+        """The data and the noise of a step inside the compiled loop."""
 
     @abc.abstractmethod
     def at(self, step: int) -> tuple[Batch, Noise]:
@@ -89,29 +95,31 @@ class ResidentBatches(Batches):
             raise ConfigError(
                 f"trainer.batch_size={batch_size}: exceeds the {self.size} training data that are not held out."
             )
+        self._epochs = max(2, min(math.ceil(WINDOW_STEPS * batch_size / self.size) + 1, WINDOW_POSITIONS // self.size))
+        self._start = 0
+        self._window: Window = ()
         self._table: Noise | None = None
         if noise == "fixed":
             with explained_memory(batch_size, draws):
                 self._table = self._draw(tf.range(self.size), 0)._replace(layers=None)
 
-    def carried(self, step: int, before: Carried | None = None) -> Carried:
-        """The orders of the step's epoch and of the next one, `[2N]`, and the epoch."""
-        epoch = step * self.batch_size // self.size
-        if before is not None and 0 <= epoch - int(before[1].numpy()) <= 1:
-            return before
-        order = tf.concat([self._permutation(epoch), self._permutation(epoch + 1)], 0)
-        return order, tf.constant(epoch, tf.int64)
+    def window(self, step: int, steps: int) -> tuple[Window, int]:
+        """The orders of some epochs in a row, `[E·N]`, and the position in the endless sequence where they start."""
+        served = self._served(step)
+        if served < 1:
+            epoch = step * self.batch_size // self.size
+            orders = random.permutations(self.size, random.seed(self.seed, "permutation"), epoch, self._epochs)
+            self._start = epoch * self.size
+            self._window = tf.constant(orders.reshape(-1)), tf.constant(self._start, tf.int64)
+            served = self._served(step)
+        return self._window, min(steps, served)
 
-    def next(self, step: tf.Tensor, carried: Carried) -> tuple[Batch, Noise, Carried]:
-        """The data and the noise of a step. At a new epoch, the order of the next epoch is drawn."""
-        order, epoch = carried
-        now = step * self.batch_size // self.size
-        order = tf.cond(
-            now > epoch, lambda: tf.concat([order[self.size :], self._permutation(now + 1)], 0), lambda: order
-        )
-        start = tf.cast(step * self.batch_size - now * self.size, tf.int32)
-        index = tf.slice(order, [start], [self.batch_size])
-        return self.batch(index, step), self.noise(index, step), (order, now)
+    def next(self, step: tf.Tensor, window: Window) -> tuple[Batch, Noise]:
+        """The data and the noise of a step inside the compiled loop."""
+        order, start = window
+        first = tf.cast(step * self.batch_size - start, tf.int32)
+        index = tf.gather(order, first + tf.range(self.batch_size))  # XLA would compile each start of a slice
+        return self.batch(index, step), self.noise(index, step)
 
     def at(self, step: int) -> tuple[Batch, Noise]:
         """The data and the noise of a step outside the loop."""
@@ -132,7 +140,8 @@ class ResidentBatches(Batches):
     def index(self, step: int) -> tf.Tensor:
         """The batch of a step, as positions in the training data, `[B]`."""
         epoch, start = divmod(step * self.batch_size, self.size)
-        return tf.concat([self._permutation(epoch), self._permutation(epoch + 1)], 0)[start:][: self.batch_size]
+        orders = random.permutations(self.size, random.seed(self.seed, "permutation"), epoch, 2)
+        return tf.constant(orders.reshape(-1)[start:][: self.batch_size])
 
     def batch(self, index: tf.Tensor, step: tf.Tensor) -> Batch:
         """The data `index` `[B]` as the model sees them at a step."""
@@ -151,8 +160,10 @@ class ResidentBatches(Batches):
     def _seed(self, stream: str, step: int | tf.Tensor) -> tf.Tensor:
         return random.fold(random.seed(self.seed, stream), step)
 
-    def _permutation(self, epoch: int | tf.Tensor) -> tf.Tensor:
-        return random.permutation(self.size, self._seed("permutation", epoch))
+    def _served(self, step: int) -> int:
+        """The number of steps from `step` on whose data lie in the window."""
+        start = step * self.batch_size - self._start
+        return (self._epochs * self.size - start) // self.batch_size if self._window and start >= 0 else 0
 
 
 @contextlib.contextmanager

@@ -10,6 +10,9 @@ import tensorflow as tf
 
 from vi.models.base import Model
 
+BLOCK = 32
+"""The number of train steps that a GPU takes without a word from the host."""
+
 
 def set_up_devices() -> None:
     """Lets GPUs take memory as they need it. It must run before anything is placed on them."""
@@ -24,3 +27,8 @@ def wants_xla(model: Model, config: Mapping[str, Any]) -> bool:
         return jit
     convolutional = any(len(v.shape) > 3 for v in model.variables)
     return bool(tf.config.list_physical_devices("GPU")) or not convolutional
+
+
+def steps_of_a_block() -> int:
+    """The number of train steps in a loop whose length XLA knows: more than 1 on GPUs, which otherwise wait."""
+    return BLOCK if tf.config.list_physical_devices("GPU") else 1

@@ -51,7 +51,7 @@ class Progress:
         total: the steps to do.
         epoch: step · B / N.
         seconds: wall time, with compiling and evaluation.
-        training_seconds: the time of the compiled calls without the first one, which compiles.
+        training_seconds: the time of the calls that compile nothing.
         training_examples: the number of training data seen in this time.
         bound: the mean of the estimator's bound over the steps since the last evaluation.
         best: the best value of the monitored metric, and `best_step` its step; None before the first evaluation.
@@ -238,24 +238,21 @@ class _Pace:
     def __init__(self, steps: int | Literal["auto"]):
         self.auto = steps == "auto"
         self.steps = 1 if steps == "auto" else steps
-        self.compiled = False
 
     def measure(self, progress: Progress, steps: int, examples: int, seconds: float) -> None:
-        """Counts a call. The first one compiles, so it does not count for the speed."""
-        if self.compiled:
-            progress.training_seconds += seconds
-            progress.training_examples += examples
-            if self.auto:
-                self.steps = max(1, min(10 * self.steps, round(steps / seconds)))
-        self.compiled = True
+        """Counts a call that has compiled nothing."""
+        progress.training_seconds += seconds
+        progress.training_examples += examples
+        if self.auto:
+            self.steps = max(1, min(10 * self.steps, round(steps / seconds)))
 
 
 def _call(trainer: Trainer, progress: Progress, pace: _Pace, target: int) -> bool:
     """One compiled call, up to `target` at most; returns whether all its steps were finite."""
-    start = time.perf_counter()
+    start, programs = time.perf_counter(), trainer.programs
     finite = trainer.run(min(pace.steps, target - progress.step))
     steps = int(trainer.step.numpy()) - progress.step
-    if finite:
+    if finite and trainer.programs == programs:
         pace.measure(progress, steps, steps * trainer.batch_size, time.perf_counter() - start)
     progress.step += steps
     progress.bound = trainer.mean_bound()

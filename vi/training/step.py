@@ -11,6 +11,7 @@ import tensorflow as tf
 from vi.errors import ConfigError
 from vi.estimators import Estimator
 from vi.models.base import Model
+from vi.ops import global_norm
 from vi.particles import GROUPS, Batch, Losses, Noise, Particles
 from vi.substitution import Pair
 
@@ -96,19 +97,19 @@ class TrainStep:
 
     def metrics(self, particles: Particles, losses: GroupLosses, gradients: Gradients) -> dict[str, tf.Tensor]:
         """The metrics of a step, scalars, in nats per datum. The step is finite if and only if all of them are."""
-        metrics = {"train/nll": -_mean(particles.mean(particles.log_likelihood), particles)}
-        kl = {} if particles.posterior.relaxed else kl_metrics(particles)
-        metrics |= {name: _mean(values, particles) for name, values in kl.items()}
-        if kl:
+        of_data = {"train/nll": -particles.mean(particles.log_likelihood)}
+        if not particles.posterior.relaxed:
+            of_data |= kl_metrics(particles)
+        of_data["train/bound"] = self.estimator.bound(particles)
+        self._require_rows("bound", of_data["train/bound"], particles)
+        metrics = dict(zip(of_data, _means(list(of_data.values()), particles), strict=True))
+        if "train/kl" in metrics:
             metrics["train/elbo"] = -metrics["train/nll"] - metrics["train/kl"]
-        bound = self.estimator.bound(particles)
-        self._require_rows("bound", bound, particles)
-        metrics["train/bound"] = _mean(bound, particles)
         metrics["train/loss"] = next(iter(losses.means.values()))
         for group, mean in losses.means.items():
             if mean is not metrics["train/loss"]:
                 metrics[f"train/loss_{group}"] = mean
-        return metrics | {f"gradient_norm/{group}": tf.linalg.global_norm(g) for group, g in gradients.items()}
+        return metrics | {f"gradient_norm/{group}": global_norm(g) for group, g in gradients.items()}
 
     def try_out(self, batch: Batch, noise: Noise) -> list[str]:
         """Computes a step without an update; returns the names of the metrics.
@@ -228,6 +229,12 @@ def group_means(losses: Losses, particles: Particles, groups: Collection[str]) -
                 mean += penalty
             means |= dict.fromkeys(sharing, mean)
     return {group: means[group] for group in by_group}
+
+
+def _means(rows: list[tf.Tensor], particles: Particles) -> list[tf.Tensor]:
+    """The means of several values `[B]` per datum, by one reduction."""
+    means = tf.reduce_mean(tf.stack(rows), axis=1)
+    return tf.unstack(means if particles.data == 1 else means / particles.data)
 
 
 def _mean(values: tf.Tensor, particles: Particles) -> tf.Tensor:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from vi.graphs import Graph
 from vi.products import Matmul, multiplying
-from vi.training.batches import Batches, Carried, explained_memory
+from vi.training.batches import Batches, Window, explained_memory
 from vi.training.step import TrainStep
+
+State = tuple[tf.Tensor, ...]
+"""The tensors that a loop carries."""
 
 
 class Trainer:
@@ -25,6 +29,8 @@ class Trainer:
         batches: the data and the noise of each step.
         jit: whether XLA compiles the loop.
         matmul: the precision of the networks' matrix products and convolutions in a step.
+        block: the steps are taken in loops of this many steps, a number that XLA knows; the steps that are left over
+            are taken one by one. A GPU then needs no word from the host between the steps of a block.
 
     Attributes:
         step: the number of the next step.
@@ -35,8 +41,11 @@ class Trainer:
         RunError: out of memory.
     """
 
-    def __init__(self, train_step: TrainStep, batches: Batches, *, jit: bool = True, matmul: Matmul = "float32"):
-        self.train_step, self.batches, self.jit, self.matmul = train_step, batches, jit, matmul
+    def __init__(
+        self, train_step: TrainStep, batches: Batches, *, jit: bool = True, matmul: Matmul = "float32", block: int = 1
+    ):
+        self.train_step, self.batches = train_step, batches
+        self.jit, self.matmul, self.block = jit, matmul, block
         self.model, self.estimator = train_step.model, train_step.estimator
         self.variables, self.optimizers = train_step.variables, train_step.optimizers
         self.size, self.batch_size, self.seed = batches.size, batches.batch_size, batches.seed
@@ -45,8 +54,7 @@ class Trainer:
             self.metric_names = train_step.try_out(*batches.some(few))
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.sums = tf.Variable(tf.zeros([len(self.metric_names) + 1], tf.float64), trainable=False)
-        self._carried: Carried | None = None
-        self._loop = Graph(self._run_steps, jit)
+        self._loop = Graph(self._take_blocks, jit)
 
     def run(self, steps: int) -> bool:
         """Takes `steps` train steps in one compiled call.
@@ -64,10 +72,10 @@ class Trainer:
         start, wanted = int(self.step.numpy()), steps
         variables = [variable for group in self.state.values() for variable in group]
         before = [tf.identity(variable) for variable in variables]
-        while not self._call(steps):
-            steps = int(self.step.numpy()) - 1 - start
+        while (good := self._take(start, steps)) < steps:
             for variable, value in zip(variables, before, strict=True):
                 variable.assign(value)
+            steps = good
         return steps == wanted
 
     def skip(self) -> None:
@@ -108,35 +116,61 @@ class Trainer:
         """The scope in which a train step is compiled and called, for the precision of its products."""
         return multiplying(self.matmul, self.jit)
 
-    def _call(self, steps: int) -> bool:
-        """One compiled call; returns whether the metrics of all its steps were finite."""
-        first = self._carried is None
-        carried = self.batches.carried(int(self.step.numpy()), self._carried)
+    @property
+    def programs(self) -> int:
+        """The number of programs that have been compiled."""
+        return self._loop.function.experimental_get_tracing_count()
+
+    def _take(self, start: int, steps: int) -> int:
+        """Takes `steps` steps; returns how many there are before the first one whose metrics are not finite."""
+        taken = 0
+        while taken < steps:
+            window, served = self.batches.window(start + taken, steps - taken)
+            block = self.block if served >= self.block else 1
+            count = served // block * block
+            good = self._call(window, served // block, block)
+            taken += good
+            if good < count:
+                break
+        return taken
+
+    def _call(self, window: Window, blocks: int, block: int) -> int:
+        """One compiled call; returns the number of its steps before the first one that is not finite."""
+        first = not self.programs
         with self._memory(), self.multiplying():
-            self._carried, finite = self._loop(carried, tf.constant(steps, tf.int64))
+            good = self._loop(window, tf.constant(blocks, tf.int64), block)
         if first:
             self.train_step.require_all()
-        return bool(finite)
+        return int(good)
 
-    def _run_steps(self, carried: Carried, steps: tf.Tensor) -> tuple[Carried, tf.Tensor]:
-        """`steps` train steps, or all up to the first one that is not finite, and whether all were finite."""
-        end = self.step + steps
+    def _take_blocks(self, window: Window, blocks: tf.Tensor, block: int) -> tf.Tensor:
+        """Takes blocks · block train steps; returns the number of steps before the first one that is not finite."""
+        start = tf.identity(self.step)
 
-        def body(step: tf.Tensor, carried: Carried, finite: tf.Tensor) -> tuple[tf.Tensor, Carried, tf.Tensor]:
-            batch, noise, carried = self.batches.next(step, carried)
+        def take_step(step: tf.Tensor, good: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            batch, noise = self.batches.next(step, window)
             metrics = self.train_step(batch, noise, step)
             values = tf.cast(tf.stack([metrics[name] for name in self.metric_names]), tf.float64)
             self.sums.assign_add(tf.concat([values, [1.0]], 0))
-            return step + 1, carried, tf.reduce_all(tf.math.is_finite(values))
+            finite = tf.reduce_all(tf.math.is_finite(values)) & (good == step - start)
+            return step + 1, good + tf.cast(finite, tf.int64)
 
-        step, carried, finite = tf.while_loop(
-            lambda step, carried, finite: finite & (step < end),
-            body,
-            (tf.identity(self.step), carried, tf.constant(True)),
-            parallel_iterations=1,
-        )
+        def take_block(step: tf.Tensor, good: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            if block == 1:
+                return take_step(step, good)
+            state = (tf.constant(0), step, good)
+            _, step, good = loop(lambda i, *_: i < block, lambda i, *state: (i + 1, *take_step(*state)), state)
+            return step, good
+
+        end = start + blocks * block
+        step, good = loop(lambda step, good: step < end, take_block, (start, tf.constant(0, tf.int64)))
         self.step.assign(step)
-        return carried, finite
+        return good
 
     def _memory(self) -> contextlib.AbstractContextManager[None]:
         return explained_memory(self.batch_size, self.estimator.draws)
+
+
+def loop(condition: Callable[..., tf.Tensor], body: Callable[..., State], state: State) -> State:
+    """`tf.while_loop` in order: an iteration starts when the one before has ended."""
+    return tf.while_loop(condition, body, state, parallel_iterations=1)
