@@ -56,6 +56,7 @@ def test_train_and_load_give_the_model_back(tmp_path, monkeypatch):
     assert len(list((run.directory / "checkpoints").iterdir())) in (2, 3)
     summary = json.loads((run.directory / "summary.json").read_text())
     assert (summary["status"], summary["seed"], summary["pseudo"], summary["kind"]) == ("finished", 0, False, "lower")
+    assert list(summary["startup"]) == ["imports", "building", "compiling", "first_step"]
     best = run.metrics.loc[run.metrics["train/bound"].idxmax()]
     assert {name: summary["best"][name] for name in ("step", "train/bound")} == dict(best[["step", "train/bound"]])
     model = vi.load(run.directory)

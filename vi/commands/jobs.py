@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from vi.commands import workers
+from vi.commands import BEGAN, workers
 from vi.commands.directories import Directories
 from vi.errors import ConfigError, RunError
 from vi.files import as_override, short, write
@@ -25,6 +27,9 @@ from vi.settings.overrides import resumed
 from vi.settings.sentences import first_line, sentence
 
 log = logging.getLogger(__name__)
+
+beginnings = itertools.chain([BEGAN], iter(time.perf_counter, None))
+"""The time at which each job of this process begins. The first job begins with the process."""
 
 
 class JobFailed(RunError):
@@ -43,14 +48,14 @@ def train_composed(config: DictConfig, line: str, typed: list[str]) -> float | N
         ConfigError, RunError: the config of the single run was wrong, or the run has failed. JobFailed: the config of a
         multirun's job was wrong, or the job has failed. Interrupted: by a signal, in a process that is no worker.
     """
-    composed = HydraConfig.get()
+    composed, began = HydraConfig.get(), next(beginnings)
     single, directory = composed.mode == RunMode.RUN, short(Path(composed.runtime.output_dir))
     if workers.in_worker():
         workers.listen()
         if workers.interruption.heard is not None:
             return None
     try:
-        summary = _train(config, directory, line, typed)
+        summary = _train(config, directory, line, typed, began)
     except KeyboardInterrupt as interrupt:
         if workers.in_worker():  # if raised, joblib would kill the other workers while they save
             return None
@@ -67,7 +72,7 @@ def train_composed(config: DictConfig, line: str, typed: list[str]) -> float | N
     return _objective(summary["best"], config.trainer.monitor)
 
 
-def _train(config: DictConfig, directory: Path, line: str, typed: list[str]) -> Summary:
+def _train(config: DictConfig, directory: Path, line: str, typed: list[str], began: float) -> Summary:
     """The summary of the run that this job trains now or has trained before."""
     composed = HydraConfig.get()
     choices, group, resume, cores = choices_of(composed), None, config.resume is not None, 0
@@ -87,7 +92,7 @@ def _train(config: DictConfig, directory: Path, line: str, typed: list[str]) -> 
     from vi.runs.job import Job
     from vi.runs.summary import Command
 
-    return Job(plain, Command(line, typed, group), directory if resume else None).execute(directory)
+    return Job(plain, Command(line, typed, group), directory if resume else None, began).execute(directory)
 
 
 def _objective(best: dict[str, Any], monitor: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -87,6 +88,7 @@ def train(overrides: Sequence[str] = (), directory: str | Path | None = None) ->
     """
     if isinstance(overrides, str):
         raise ConfigError(f"{overrides}: overrides are a list of texts, such as [{overrides!r}].")
+    began = time.perf_counter()
     composed, choices = compose.compose(overrides)
     resume = None if composed.resume is None else Path(str(composed.resume))
     if composed.sweep.resume is not None:
@@ -101,7 +103,7 @@ def train(overrides: Sequence[str] = (), directory: str | Path | None = None) ->
     from vi.runs.job import Job
     from vi.runs.summary import Command
 
-    job = Job(config, Command(f"vi.train({list(overrides)})", list(overrides)), resume)
+    job = Job(config, Command(f"vi.train({list(overrides)})", list(overrides)), resume, began)
     chosen = resume or (_new_directory(config["name"]) if directory is None else Path(directory))
     return Run(chosen, config, job.execute(chosen))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from vi.runs.failure import close
 from vi.runs.interruption import Interruption
 from vi.runs.outputs import dashboard, describe, write_evaluation
 from vi.runs.restore import initialize
+from vi.runs.startup import Startup
 from vi.runs.summary import Command, about, read_earlier, standing
 from vi.runs.training import make_trainer, train
 from vi.settings.saved import Config, save
@@ -46,12 +48,15 @@ class Job:
         config: resolved and checked. The keys that follow from the data are filled in.
         command: the command that requested the run.
         resume: the directory of the run to resume; None for a new run.
+        began: the time at which the process or the job began, by `time.perf_counter`; now if None.
 
     Raises:
         ConfigError: the config does not fit its data, or its parts do not fit one another.
     """
 
-    def __init__(self, config: Config, command: Command, resume: Path | None = None):
+    def __init__(self, config: Config, command: Command, resume: Path | None = None, began: float | None = None):
+        self._imported = time.perf_counter()
+        self._began = self._imported if began is None else began
         set_up_devices()
         set_precision(config["trainer"]["precision"])
         self.config, self.command, self.resume = config, command, resume
@@ -81,7 +86,8 @@ class Job:
             checkpoints, progress, summary = self._open(directory)
             metrics, console = MetricsFile(directory / "metrics.csv"), Terminal()
             terminal = NotebookLogger() if console.is_jupyter else TerminalLogger(console)
-            loggers, evaluation = Loggers(metrics, terminal), {}
+            startup = Startup(self._began, self._imported, lambda seconds: _add_startup(seconds, summary, directory))
+            loggers, evaluation = Loggers(metrics, terminal, startup), {}
             try:
                 self._describe(summary, directory)
                 metrics.truncate(progress.row)
@@ -156,6 +162,12 @@ class Job:
         for name, path in write_evaluation(evaluation, model, data, directory, poll).items():
             loggers.picture(f"evaluation/{name}", path)
         return evaluation
+
+
+def _add_startup(seconds: dict[str, float], summary: Summary, directory: Path) -> None:
+    """Records the time until the first step in summary.json."""
+    summary["startup"] = seconds
+    write_summary(summary, directory)
 
 
 def _remark_on(data: Dataset) -> None:
