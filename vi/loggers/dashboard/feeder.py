@@ -31,10 +31,15 @@ class Feeder(Generic[Item]):
         self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._warnings = threading.Semaphore(1)
         self._thread = threading.Thread(target=self._feed, name="wandb", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Starts the thread, unless it has started."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def put(self, item: Item) -> None:
         """Queues an item, unless too many items are waiting."""
+        self.start()
         if self._items.qsize() < QUEUE_SIZE:
             self._items.put(item)
         else:
@@ -46,6 +51,7 @@ class Feeder(Generic[Item]):
         After that time `kill` ends the W&B process, on which the thread waits. Neither the thread nor the exit hangs
         then.
         """
+        self.start()
         self._items.put(last)
         self._items.put(None)
         try:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vi.loggers.base import Logger
+from vi.loggers.base import Logger, Standing
 from vi.loggers.dashboard.earlier import logged_steps, rows_of
 from vi.loggers.dashboard.feeder import Feeder, in_sentence
 
@@ -70,6 +71,11 @@ class WandbLogger(Logger):
         self._before = metrics.read_text() if metrics.exists() else ""
         self._service: Service | None = None
         self._feeder: Feeder[Task] = Feeder(self._take)
+
+    def progress(self, progress: Standing) -> None:
+        """Begins the W&B run after the first step, because the import of W&B would slow the compilation."""
+        if not math.isnan(progress.bound):
+            self._feeder.start()
 
     def log(self, row: Mapping[str, float | None]) -> None:
         """Logs the numbers of a row against its step."""
