@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from vi.commands.start import Parser, run_command
-from vi.compare import compare, write_comparison
-from vi.compare.tables import print_tables
 from vi.errors import ConfigError
 from vi.loggers.terminal import Terminal, print_line
 from vi.settings.sentences import sentence
@@ -32,6 +30,9 @@ def _compare(given: list[str]) -> None:
         help="the directory to write into; by default the one DIR, or the current directory if there are several DIR",
     )
     asked = parser.parse_args(given)
+    from vi.compare import compare, write_comparison  # pandas and Matplotlib take half a second to import
+    from vi.compare.tables import print_tables
+
     output = asked.output or (asked.directories[0] if len(asked.directories) == 1 else Path())
     comparison = compare(asked.directories)
     try:
