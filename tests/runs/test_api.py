@@ -223,7 +223,7 @@ def test_what_a_kill_has_lost_is_written_again(finished, copy, lost, caplog):
 
 
 REFUSED = {
-    "seed=1": "seed=1: the run in {run} has seed=0; only trainer.epochs, data.path and logger may change",
+    "seed=1": "seed=1: the run in {run} has seed=0; only trainer.epochs, trainer.profile, data.path and logger may",
     "estimator=multi_sample": "estimator=multi_sample: the run in {run} has estimator=analytic_kl; only ",
     "estimator.samples=2": "estimator.samples=2: the run in {run} has estimator.samples=1; only ",
     "optimizer.learning_rate=3": "optimizer.learning_rate=3: the run in {run} has optimizer.learning_rate=0.01; only ",

@@ -413,8 +413,8 @@ RUNS = {
     ),
     "resume=used": "used: another process is at work in it; wait until it has ended.",
     "resume=run seed=1": (
-        "seed=1: the run in run has seed=0; only trainer.epochs, data.path and logger may change when it is resumed; "
-        "init_from=run instead of resume begins a new run from its weights."
+        "seed=1: the run in run has seed=0; only trainer.epochs, trainer.profile, data.path and logger may change when "
+        "it is resumed; init_from=run instead of resume begins a new run from its weights."
     ),
     "resume=run estimator=nope": "estimator=nope: the run in run has estimator=analytic_kl; only ",
     "resume=run trainer.epoch=9": "trainer.epoch: there is no such key; did you mean trainer.epochs?",

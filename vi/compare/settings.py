@@ -16,6 +16,7 @@ NO_SETTING = (
         "model.standardized",
         "model.columns",
         "trainer.diagnose_every",
+        "trainer.profile",
         "trainer.evaluate",
         "trainer.evaluation_samples",
     ),

@@ -27,6 +27,14 @@ class Standing(Protocol):
         """The mean of the estimator's bound since the last evaluation, in nats per datum."""
 
     @property
+    def seconds(self) -> float:
+        """The wall time, with compiling and evaluation."""
+
+    @property
+    def training_seconds(self) -> float:
+        """The time of the compiled calls without the first one, which compiles."""
+
+    @property
     def examples_per_second(self) -> float | None:
         """The speed of training; None before it is known."""
 

@@ -27,6 +27,7 @@ from vi.runs.directory import Summary, lock, write_summary
 from vi.runs.failure import close
 from vi.runs.interruption import Interruption
 from vi.runs.outputs import dashboard, describe, write_evaluation
+from vi.runs.profile import Clock, profile
 from vi.runs.restore import initialize
 from vi.runs.startup import Startup
 from vi.runs.summary import Command, about, read_earlier, standing
@@ -87,7 +88,8 @@ class Job:
             metrics, console = MetricsFile(directory / "metrics.csv"), Terminal()
             terminal = NotebookLogger() if console.is_jupyter else TerminalLogger(console)
             startup = Startup(self._began, self._imported, lambda seconds: _add_startup(seconds, summary, directory))
-            loggers, evaluation = Loggers(metrics, terminal, startup), {}
+            clock = Clock()
+            loggers, evaluation = Loggers(metrics, terminal, startup, clock), {}
             try:
                 self._describe(summary, directory)
                 metrics.truncate(progress.row)
@@ -96,6 +98,9 @@ class Job:
                 summary |= train(
                     self.parts, self.trainer, self.config["trainer"], checkpoints, progress, loggers, interruption.poll
                 )
+                if self.config["trainer"]["profile"]:
+                    terminal.stop()
+                    profile(self.trainer, clock, console, directory / "profile", interruption.poll)
                 self._draw(directory, loggers, interruption.poll)
                 if self.config["trainer"]["evaluate"]:
                     terminal.stop()  # one bar at a time

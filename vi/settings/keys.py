@@ -18,7 +18,7 @@ CHOSEN = ("trainer", "schedule", "warmup", "logger", "experiment", "debug", "swe
 FILLED_IN = ("pseudo", "model.event_shape", "model.standardized", "model.columns")
 COMMANDS = ("resume", "sweep", "trust")
 """The keys of a command that are not in the config of a run."""
-MAY_CHANGE = ("trainer.epochs", "data.path", "logger")
+MAY_CHANGE = ("trainer.epochs", "trainer.profile", "data.path", "logger")
 """The keys that may change when a run is resumed."""
 
 

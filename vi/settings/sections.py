@@ -142,6 +142,7 @@ class Trainer:
         evaluate: true evaluates on the test set at the end, as vi-evaluate does.
         evaluation_samples: importance samples of the evaluation at the end.
         diagnose_every: epochs between measurements of the gradients' signal and noise; null measures none.
+        profile: true shows at the end where the time of a step went, and writes a trace for TensorBoard.
         nonfinite: the reaction to a step that is not finite: stop, or skip and count the step.
         precision: the precision of weights, data and noise.
         matmul: the precision of the networks' matrix products and convolutions in training; evaluation is in float32.
@@ -162,6 +163,7 @@ class Trainer:
     evaluate: bool = False
     evaluation_samples: Annotated[int, Positive] = 5000
     diagnose_every: Annotated[float, Positive] | None = None
+    profile: bool = False
     nonfinite: Literal["stop", "skip"] = "stop"
     precision: Literal["float32", "float64"] = "float32"
     matmul: Literal["float32", "tf32", "bfloat16"] = "float32"
