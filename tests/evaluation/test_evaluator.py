@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from tests.support import models, reference
 from tests.support.extensions import ImplicitPosterior
 from vi import random
 from vi.data import Dataset
-from vi.evaluation.chunks import Layout
+from vi.evaluation.chunks import Layout, Limits
 from vi.evaluation.evaluator import Evaluator
 from vi.evaluation.statistics import Statistics
 from vi.particles import Draws
@@ -113,7 +114,7 @@ def test_memory_grows_with_the_chunk_only():
     particles = model.particles
     model.particles = lambda x, noise: (shapes.append(noise.posterior.shape[:2]), particles(x, noise))[1]
     evaluator = Evaluator(model, data, jit=False, chunk=3000)
-    for samples, shape in ((1, (3000, 1)), (7, (400, 7)), (5000, (100, 30))):
+    for samples, shape in ((1, (400, 1)), (7, (400, 7)), (5000, (100, 30))):
         for size in (1, 330):
             evaluator.estimate(data.validation, samples, size)
         assert set(shapes) == {shape}
@@ -137,10 +138,42 @@ def test_large_events_are_evaluated_in_parts_of_a_block_with_the_same_numbers(mo
 @pytest.mark.parametrize("samples", [1, 7, 5000])
 @pytest.mark.parametrize("elements", [784, 3 * 64**2, 100_000, 10**6])
 def test_a_chunk_decodes_no_more_than_32_mebibytes_or_ten_samples_of_one_datum(elements, samples):
-    layout = Layout.of(samples, 2000, elements)
+    layout = Layout.of(330, samples, Limits.of(elements))
     pairs = layout.data * layout.across * layout.width
     assert 4 * pairs * elements <= 2**25 or pairs <= 10
     assert layout.rows(101) * layout.data >= 101
+
+
+@pytest.mark.parametrize(("size", "samples"), [(179, 1), (1000, 1), (10_000, 1), (330, 50), (1000, 1000), (1000, 5000)])
+@pytest.mark.parametrize("gpus", [[], ["a GPU"]])
+def test_chunks_take_what_the_device_takes_and_are_full(size, samples, gpus, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    layout = Layout.of(size, samples, Limits.of(784))
+    pairs, wanted = layout.data * layout.across * layout.width, math.ceil(size / 100) * 100 * samples
+    assert min(wanted, 100_000 if gpus else 2000) <= pairs <= (200_000 if gpus else 8000)
+    assert layout.rows(size) * layout.columns(samples) * pairs <= 1.25 * wanted
+
+
+def test_a_device_out_of_memory_takes_smaller_chunks_with_the_same_estimates():
+    model, data, shapes = models.linear_gaussian(), validated_on(models.data(330)), []
+    whole = Evaluator(model, data, jit=False).estimate(data.validation, 50)
+    particles = model.particles
+
+    def limited(x, noise):
+        shapes.append(noise.posterior.shape[:2])
+        if math.prod(shapes[-1]) > 1500:
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        return particles(x, noise)
+
+    model.particles = limited
+    part = Evaluator(model, data, jit=False, chunk=10_000).estimate(data.validation, 50)
+    assert shapes[0] == (200, 50)
+    assert shapes[-1] == (100, 10)
+    for a, b in zip(dataclasses.astuple(part), dataclasses.astuple(whole), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    model.particles = lambda x, noise: limited(x, noise._replace(posterior=tf.repeat(noise.posterior, 200, 1)))
+    with pytest.raises(tf.errors.ResourceExhaustedError):
+        Evaluator(model, data, jit=False).estimate(data.validation, 50)
 
 
 def test_monte_carlo_variances_are_those_of_estimates_of_the_same_datum():

@@ -18,9 +18,35 @@ from vi.graphs import Graph
 from vi.models.base import Model
 from vi.particles import Batch, Noise, Particles
 
+PAIRS = {True: 8000, False: 2000}
+"""The number of pairs in a chunk on a CPU with XLA, and without it, where every intermediate result is in memory."""
 ELEMENTS = 2**23
-"""The largest number of decoded elements, pairs × elements of the event, in a chunk of more than one datum."""
+"""The largest number of decoded elements, pairs × elements of the event, in a chunk of more than one datum on a CPU."""
+GPU = 25
+"""A chunk on a GPU has this many times as many pairs and elements."""
 HEIGHTS = [height for height in range(1, DATA_BLOCK + 1) if DATA_BLOCK % height == 0]
+
+
+class Limits(NamedTuple):
+    """How large a chunk may be.
+
+    Attributes:
+        pairs: about the number of its pairs of a datum and a sample.
+        most: the number of pairs that a chunk of more than one datum never exceeds, so that decoded events fit.
+    """
+
+    pairs: int
+    most: int
+
+    @classmethod
+    def of(cls, elements: int, jit: bool = True, pairs: int | None = None) -> Limits:
+        """The limits for events of `elements` elements on this machine; `pairs` as given, or as its device takes."""
+        times = GPU if tf.config.list_physical_devices("GPU") else 1
+        return cls(pairs or times * PAIRS[jit], max(1, times * ELEMENTS // elements))
+
+    def quarter(self) -> Limits:
+        """The limits of a smaller chunk."""
+        return Limits(max(1, self.pairs // 4), max(1, self.most // 4))
 
 
 class Layout(NamedTuple):
@@ -39,18 +65,18 @@ class Layout(NamedTuple):
     height: int = DATA_BLOCK
 
     @classmethod
-    def of(cls, samples: int, pairs: int, elements: int = 1) -> Layout:
-        """The layout for S = `samples` with about `pairs` pairs of a datum and a sample, in whole blocks.
+    def of(cls, size: int, samples: int, limits: Limits) -> Layout:
+        """The layout for `size` data with S = `samples`, in whole blocks; a part of one block if events are large.
 
-        If whole blocks of events of `elements` elements exceed `ELEMENTS`, a part of one block.
+        All chunks are about equally full.
         """
-        width, most = min(samples, SAMPLE_BLOCK), max(1, ELEMENTS // elements)
-        height = max(height for height in HEIGHTS if height == 1 or height * width <= most)
+        width = min(samples, SAMPLE_BLOCK)
+        height = max(height for height in HEIGHTS if height == 1 or height * width <= limits.most)
         if height < DATA_BLOCK:
             return cls(1, 1, width, height)
-        pairs = min(pairs, most)
-        across = min(max(1, pairs // (DATA_BLOCK * width)), math.ceil(samples / width))
-        return cls(max(1, pairs // (DATA_BLOCK * width * across)), across, width)
+        blocks = min(limits) // (DATA_BLOCK * width)
+        across = _even(math.ceil(samples / width), blocks)
+        return cls(_even(math.ceil(size / DATA_BLOCK), blocks // across), across, width)
 
     @property
     def data(self) -> int:
@@ -115,6 +141,11 @@ class Chunks:
         eps = tf.experimental.numpy.swapaxes(eps, 1, 2)  # [down, DATA_BLOCK, across, width, ...]
         eps = tf.reshape(eps, [down * DATA_BLOCK, across * width, *eps.shape[4:]])
         return Noise(posterior=_part(eps, first[0], layout))
+
+
+def _even(count: int, most: int) -> int:
+    """The size of equal parts of `count` things: as few parts as possible, of at most `most` things, or of one."""
+    return math.ceil(count / math.ceil(count / max(1, most)))
 
 
 def _part(rows: tf.Tensor, first: tf.Tensor, layout: Layout) -> tf.Tensor:
