@@ -1,0 +1,112 @@
+"""The works, and who does them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Contestant:
+    """One way to do a work.
+
+    Attributes:
+        name: as the table shows it.
+        peer: whose environment it runs in; "vi" is the interpreter that runs the benchmark.
+        module: of `contestants/`.
+        function: of the module; it takes the options and returns an object with `facts()` and `round()`.
+        options: beside the options of the work.
+    """
+
+    name: str
+    peer: str
+    module: str
+    function: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """What all its contestants do in a round.
+
+    Attributes:
+        key: W1 ….
+        title: what is done.
+        unit: of the times that the table shows.
+        per: the number of these units in a round.
+        contestants: the first one is vi, which the ratios refer to.
+        options: for every contestant; `batch` and `updates` a round.
+        parameters: the number of weights that each contestant must have; None if there are none to count.
+        tolerance: the largest difference of a final bound from vi's, in nats per datum; None if there is no bound.
+        operations: the useful floating-point operations of a round; None if no ceiling applies.
+        warmup: rounds that are not timed; the first one compiles.
+    """
+
+    key: str
+    title: str
+    unit: str
+    per: float
+    contestants: tuple[Contestant, ...]
+    options: Mapping[str, Any]
+    parameters: int | None = None
+    tolerance: float | None = None
+    operations: float | None = None
+    warmup: int = 2
+
+
+MLP = ((784, 256), (256, 4), (2, 256), (256, 784))
+BURDA_ENCODER, BURDA_DECODER = ((784, 200), (200, 200), (200, 100)), ((50, 200), (200, 200), (200, 784))
+
+
+def weights(*layers: tuple[int, int]) -> int:
+    """The parameters of dense layers with biases."""
+    return sum((inputs + 1) * outputs for inputs, outputs in layers)
+
+
+def products(*layers: tuple[int, int], first: bool = False) -> int:
+    """The floating-point operations of a training step for one datum or sample.
+
+    Two for each weight in the forward pass, two for the gradient by the weights, and two for the gradient by the
+    inputs, which a `first` layer does not need. Only matrix products count; all else is overhead.
+    """
+    return sum((4 if first and n == 0 else 6) * i * o for n, (i, o) in enumerate(layers))
+
+
+W1 = Work(
+    key="W1",
+    title="A pass over MNIST: 784–256–2, analytic KL, batch 100",
+    unit="s a pass",
+    per=1,
+    contestants=(
+        Contestant("vi", "vi", "vi_training", "analytic_kl"),
+        Contestant("NumPyro SVI", "numpyro", "numpyro_training", "analytic_kl"),
+        Contestant("JAX scan", "jax", "jax_training", "analytic_kl"),
+    ),
+    options={"batch": 100, "updates": 600},
+    parameters=weights(*MLP),
+    tolerance=2.0,
+    operations=60_000 * products(*MLP, first=True),
+)
+
+
+def _w2(batch: int, updates: int) -> Work:
+    return Work(
+        key=f"W2, batch {batch}",
+        title=f"A training step of IWAE, k = 50, on binarized MNIST, batch {batch}",
+        unit="ms a step",
+        per=updates / 1000,
+        contestants=(
+            Contestant("vi", "vi", "vi_training", "iwae"),
+            Contestant("NumPyro RenyiELBO", "numpyro", "numpyro_training", "iwae"),
+            Contestant("JAX scan", "jax", "jax_training", "iwae"),
+        ),
+        options={"batch": batch, "updates": updates},
+        parameters=weights(*BURDA_ENCODER, *BURDA_DECODER),
+        tolerance=3.0,
+        operations=batch * updates * (products(*BURDA_ENCODER, first=True) + 50 * products(*BURDA_DECODER)),
+        warmup=1,
+    )
+
+
+WORKS = (W1, _w2(20, 300), _w2(100, 100))
