@@ -49,6 +49,17 @@ def test_the_importance_weighted_bound_rises_with_the_samples_to_log_p():
     models.assert_mean(np.exp(bounds[10_000] - exact), 1)  # the estimate of p(x) itself is unbiased
 
 
+def test_a_run_traces_its_evaluation_once_for_each_number_of_samples(monkeypatch):
+    model, data = models.linear_gaussian(), models.dataset(size=1000)
+    calls, particles = [], model.particles
+    monkeypatch.setattr(model, "particles", lambda *given: calls.append(given) or particles(*given))
+    evaluator = Evaluator(model, data, jit=False)
+    for size in (None, 30, 130):
+        for samples in (1, 20):
+            evaluator.estimate(data.validation, samples, size)
+    assert len(calls) == 2
+
+
 @pytest.mark.parametrize("samples", [1, 7, 10, 23])
 def test_any_number_of_samples_and_of_data(samples):
     model, data = models.linear_gaussian(), models.dataset(size=1000)
