@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import wandb
@@ -53,6 +54,17 @@ def metrics(directory):
 
 def warnings(caplog):
     return [record.getMessage() for record in caplog.records if record.name.startswith("vi.loggers.dashboard")]
+
+
+def test_wandb_begins_after_the_first_step(tmp_path, monkeypatch):
+    begun = threading.Event()
+    monkeypatch.setattr(wandb_logger.WandbLogger, "_take", lambda self, feeder, tasks: begun.set() or list(tasks))
+    logger = start(tmp_path)
+    logger.progress(SimpleNamespace(bound=float("nan")))
+    assert not begun.wait(0.05)
+    logger.progress(SimpleNamespace(bound=-100.0))
+    assert begun.wait(10)
+    logger.finish({"status": "finished"})
 
 
 def test_the_files_of_wandb_say_what_was_logged(tmp_path, caplog):
