@@ -1,10 +1,12 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from vi import networks
 from vi.errors import ConfigError
 from vi.likelihoods import Bernoulli, Gaussian
+from vi.networks.conv import NarrowConv2D
 
 
 @pytest.mark.parametrize("hidden", [[], [8], [8, 6, 4]])
@@ -72,6 +74,24 @@ def test_the_published_convolutions():
     assert [layer.output.shape[1:] for layer in small.layers] == [
         *[(64,), (128,), (4, 4, 8), (12, 12, 8), (28, 28, 8), (28, 28, 1)]
     ]
+
+
+@pytest.mark.parametrize(("kernel_size", "filters"), [(5, 1), (4, 2), (3, 5), (7, 3)])
+def test_few_filters_have_the_values_and_gradients_of_a_convolution(kernel_size, filters):
+    x = keras.random.normal((3, 6, 7, 2), seed=0)
+    narrow = NarrowConv2D(filters, kernel_size, padding="same", bias_initializer="normal")
+    plain = keras.layers.Conv2D(filters, kernel_size, padding="same")
+    plain(x), narrow(x)
+    plain.set_weights(narrow.get_weights())
+    found, expected = [], []
+    for layer, results in ((narrow, found), (plain, expected)):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(tf.sin(y))
+        results += [y, *tape.gradient(loss, [x, *(v.value for v in layer.variables)])]
+    for mine, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-4)
 
 
 def test_an_offset_is_taken_off_the_data():
