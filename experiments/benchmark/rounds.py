@@ -7,8 +7,8 @@ import statistics
 import time
 from typing import Any
 
-from experiments.benchmark.work import Work
-from experiments.benchmark.workers import Worker
+from experiments.benchmark.workers import Worker, WorkerError
+from experiments.benchmark.works import Work
 
 PAUSE = 0.3
 """Seconds between two contestants, in which the threads of the one that has worked fall asleep."""
@@ -86,3 +86,6 @@ def differences(work: Work, outcomes: list[Outcome]) -> list[str]:
                     f"{other:.2f} of {reference.name}; they may differ by {work.tolerance}."
                 )
     return found
+
+
+__all__ = ["Outcome", "WorkerError", "differences", "ratio", "run_rounds"]
