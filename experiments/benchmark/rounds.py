@@ -7,8 +7,8 @@ import statistics
 import time
 from typing import Any
 
+from experiments.benchmark.work import Work
 from experiments.benchmark.workers import Worker, WorkerError
-from experiments.benchmark.works import Work
 
 PAUSE = 0.3
 """Seconds between two contestants, in which the threads of the one that has worked fall asleep."""
@@ -56,7 +56,10 @@ def run_rounds(work: Work, workers: list[Worker], rounds: int) -> list[Outcome]:
             time.sleep(PAUSE)
     memory = [worker.ask("end").get("peak_memory", 0.0) for worker in workers]
     return [
-        Outcome(w.contestant.name, w.contestant.peer, f, [a["seconds"] for a in given], given[-1], peak)
+        Outcome(
+            *(w.contestant.name, w.contestant.peer, f, [a["seconds"] for a in given], given[-1]),
+            given[-1].get("peak_memory", peak),  # a round may be a process
+        )
         for w, f, given, peak in zip(workers, facts, answers, memory, strict=True)
     ]
 

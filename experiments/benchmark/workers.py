@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from experiments.benchmark.works import Contestant
+from experiments.benchmark.work import Contestant
 
 ROOT = Path(__file__).parents[2]
 

@@ -103,7 +103,7 @@ def memory(options: dict[str, Any]) -> Processes:
     make = "import json, sys; from experiments.benchmark.contestants.trained import trained_run"
 
     def evaluate(folder: Path) -> dict[str, Any]:
-        if not run.is_dir():
+        if not (run.parent / "model.npz").exists():
             _process(["-c", f"{make}; trained_run(json.loads(sys.argv[1]))", json.dumps(options)], folder)
         copy = folder / "run"
         shutil.copytree(run, copy)  # it writes its numbers and pictures into the run
