@@ -48,14 +48,14 @@ def train_composed(config: DictConfig, line: str, typed: list[str]) -> float | N
         ConfigError, RunError: the config of the single run was wrong, or the run has failed. JobFailed: the config of a
         multirun's job was wrong, or the job has failed. Interrupted: by a signal, in a process that is no worker.
     """
-    composed, began = HydraConfig.get(), next(beginnings)
+    composed = HydraConfig.get()
     single, directory = composed.mode == RunMode.RUN, short(Path(composed.runtime.output_dir))
     if workers.in_worker():
         workers.listen()
         if workers.interruption.heard is not None:
             return None
     try:
-        summary = _train(config, directory, line, typed, began)
+        summary = _train(config, directory, line, typed)
     except KeyboardInterrupt as interrupt:
         if workers.in_worker():  # if raised, joblib would kill the other workers while they save
             return None
@@ -72,9 +72,9 @@ def train_composed(config: DictConfig, line: str, typed: list[str]) -> float | N
     return _objective(summary["best"], config.trainer.monitor)
 
 
-def _train(config: DictConfig, directory: Path, line: str, typed: list[str], began: float) -> Summary:
+def _train(config: DictConfig, directory: Path, line: str, typed: list[str]) -> Summary:
     """The summary of the run that this job trains now or has trained before."""
-    composed = HydraConfig.get()
+    composed, began = HydraConfig.get(), next(beginnings)
     choices, group, resume, cores = choices_of(composed), None, config.resume is not None, 0
     if composed.mode == RunMode.RUN:
         if config.sweep.resume is not None:
