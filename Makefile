@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: train test test-slow check format docs tutorials report clean
+.PHONY: train test test-slow check format docs tutorials report bench clean
 
 train: $(INSTALLED)
 	$(BIN)/vi-train
@@ -33,6 +33,9 @@ tutorials: $(INSTALLED)
 
 report: $(INSTALLED)
 	$(BIN)/python experiments/report.py $(RUNS)
+
+bench: $(INSTALLED)
+	$(BIN)/python -m experiments.benchmark.run ONLY=$(ONLY)
 
 clean:
 	rm -rf $(VENV)

@@ -1,63 +1,82 @@
-"""Times vi and its peers on the same works, in turn in one run.
+"""Times vi and its peers on the same works, in turn in one run, and writes the table, its numbers and its picture.
 
-python -m experiments.benchmark.run [ONLY=W1[,W2]] [--device cpu|gpu] [--rounds 7]
+    python -m experiments.benchmark.run [ONLY=W1[,W2]] [--device cpu|gpu] [--rounds 7]
+
+On a GPU only JAX, PyTorch and vi take part. Each has the running interpreter if that has its package.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 
-from experiments.benchmark import environments, works
-from experiments.benchmark.rounds import Outcome, differences, ratio, run_rounds
-from experiments.benchmark.workers import Worker
+from experiments.benchmark import environments, report, works
+from experiments.benchmark.rounds import Outcome, differences, run_rounds
+from experiments.benchmark.work import Work
+from experiments.benchmark.workers import Worker, WorkerError
+
+ON_GPU = {"vi", "jax", "torch"}
 
 
 def main() -> None:
-    """Runs the works and prints their tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Runs the works; ends with a sentence for each contestant that has not done the same work."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("only", nargs="?", default="ONLY=", help="ONLY=W1,W2: these works alone")
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    keys = [key for key in arguments.only.removeprefix("ONLY=").split(",") if key]
-    wrong = []
-    for work in works.WORKS:
-        if not keys or work.key.split(",")[0] in keys or work.key in keys:
-            outcomes = run(work, arguments.device, arguments.rounds)
-            wrong += differences(work, outcomes)
-            show(work, outcomes)
+    try:
+        chosen = choose(arguments.only.removeprefix("ONLY="), arguments.device)
+        wrong = []
+        for work in chosen:
+            contestants, ceilings = run(work, arguments.device, arguments.rounds)
+            entry = report.entry(work, contestants, ceilings)
+            report.keep(work.key, entry, arguments.device)
+            print(report.table(work.key, entry), flush=True)
+            wrong += differences(work, contestants)
+    except (ValueError, WorkerError) as error:
+        sys.exit(str(error))
     if wrong:
         sys.exit("\n".join(wrong))
 
 
-def run(work: works.Work, device: str, rounds: int) -> list[Outcome]:
-    """The outcomes of a work."""
+def choose(only: str, device: str) -> list[Work]:
+    """The works that are asked for, with the contestants of the device.
+
+    Args:
+        only: keys between commas, W2 for both batch sizes; empty for all.
+        device: "cpu" or "gpu".
+
+    Raises:
+        ValueError: there is no such work.
+    """
+    known = {work.key.split(",")[0] for work in works.WORKS}
+    keys = {key for key in only.split(",") if key}
+    if not keys <= known:
+        raise ValueError(f"ONLY={only}: must name some of {', '.join(sorted(known))}.")
+    chosen = [work for work in works.WORKS if not keys or work.key.split(",")[0] in keys]
+    if device == "cpu":
+        return chosen
+    found = [(work, tuple(c for c in work.contestants if c.peer in ON_GPU)) for work in chosen]
+    return [dataclasses.replace(work, contestants=contestants) for work, contestants in found]
+
+
+def run(work: Work, device: str, rounds: int) -> tuple[list[Outcome], list[Outcome]]:
+    """The outcomes of a work and of its ceilings."""
     cache = environments.cache()
     options = {**work.options, "device": device, "cache": str(cache), "arrays": str(environments.arrays())}
+    entrants = [*work.contestants, *(works.CEILINGS if work.operations else ())]
+    pythons = [environments.python_of(contestant.peer, running=device == "gpu") for contestant in entrants]
     workers: list[Worker] = []
     try:
-        for n, contestant in enumerate(work.contestants):
-            python = environments.python_of(contestant.peer, running=device == "gpu")
-            log = cache / "logs" / f"{work.key.replace(', ', '-').replace(' ', '')}-{n}.log"
-            workers.append(Worker(contestant, python, options, log))
-        return run_rounds(work, workers, rounds)
+        for number, (contestant, python) in enumerate(zip(entrants, pythons, strict=True)):
+            workers.append(Worker(contestant, python, options, cache / "logs" / f"{work.file}-{number}.log"))
+        outcomes = run_rounds(work, workers, rounds)
     finally:
         for worker in workers:
             worker.stop()
-
-
-def show(work: works.Work, outcomes: list[Outcome]) -> None:
-    """Prints a table."""
-    print(f"\n{work.key}: {work.title} ({work.unit})")
-    for outcome in outcomes:
-        middle, low, high = ratio(outcome, outcomes[0])
-        least, most = min(outcome.seconds) / work.per, max(outcome.seconds) / work.per
-        print(
-            f"{outcome.name:24s} {outcome.median / work.per:8.3f} ({least:.3f}–{most:.3f})  × {middle:.2f} "
-            f"({low:.2f}–{high:.2f})  bound {outcome.last.get('bound', float('nan')):.2f}  "
-            f"{outcome.peak_memory / 2**20:.0f} MiB  {outcome.facts['parameters']}"
-        )
+    return outcomes[: len(work.contestants)], outcomes[len(work.contestants) :]
 
 
 if __name__ == "__main__":

@@ -84,8 +84,8 @@ class Training:
 
 
 def log_bernoulli(x: jax.Array, logits: jax.Array) -> jax.Array:
-    """The log density of the pixels."""
-    return jnp.sum(x * logits - jax.nn.softplus(logits), -1)
+    """The log density of the pixels; this softplus takes less time than jax.nn's, which minds infinities."""
+    return jnp.sum(x * logits - jnp.maximum(logits, 0) - jnp.log1p(jnp.exp(-jnp.abs(logits))), -1)
 
 
 def analytic_kl(options: dict[str, Any]) -> Training:

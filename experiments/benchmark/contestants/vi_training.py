@@ -19,7 +19,8 @@ class Training:
 
     def __init__(self, options: dict[str, Any], overrides: list[str]):
         self.updates = options["updates"]
-        config = resolve(*compose([*overrides, f"trainer.batch_size={options['batch']}"]))
+        overrides = [*overrides, f"trainer.batch_size={options['batch']}", *options.get("overrides", [])]
+        config = resolve(*compose(overrides))
         self.trainer = make_trainer(build(config), config)
 
     def facts(self) -> dict[str, Any]:
