@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[3]
-TRAIN, EVALUATE = ["-m", "vi.commands.train"], ["-m", "vi.commands.evaluate"]
+TRAIN, EVALUATE = ([str(Path(sys.executable).with_name(name))] for name in ("vi-train", "vi-evaluate"))
 SCRIPT = [str(Path(__file__).with_name("keras_script.py"))]
 Round = Callable[[Path], dict[str, Any]]
 
