@@ -92,6 +92,7 @@ class Likelihood(keras.Layer, abc.ABC):
 
     def flat(self, x: tf.Tensor) -> tf.Tensor:
         """x `[..., *event]` with the axes of the event as one, `[..., D]`. XLA sums one axis quicker than several."""
+        x = x if tf.is_tensor(x) else tf.convert_to_tensor(x, self.compute_dtype)
         batch = x.shape[: x.shape.rank - len(self.event_shape)]
         if batch.is_fully_defined():
             return tf.reshape(x, [*batch, math.prod(self.event_shape)])

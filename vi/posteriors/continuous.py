@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import keras
@@ -30,8 +31,8 @@ class MeanField(Posterior):
 
     def parameters(self, features: tf.Tensor) -> dict[str, tf.Tensor]:
         """μ and σ, `[B, 1, L]` each."""
-        loc, log_scale = self.loc_head(features), self.factor * self.scale_head(features)
-        return {"loc": loc[:, None], "scale_diag": tf.exp(log_scale)[:, None]}
+        loc, raw = side_by_side((self.loc_head, self.scale_head), features)
+        return {"loc": loc[:, None], "scale_diag": tf.exp(self.factor * raw)[:, None]}
 
 
 class DiagonalGaussian(MeanField):
@@ -146,3 +147,12 @@ class FullCovarianceGaussian(Posterior):
     def distribution(self, **parameters: tf.Tensor) -> tfd.Distribution:
         """A Gaussian of full covariance."""
         return tfd.MultivariateNormalTriL(**parameters)
+
+
+def side_by_side(heads: Sequence[keras.layers.Dense], features: tf.Tensor) -> list[tf.Tensor]:
+    """The outputs of linear heads, `[B, ...]` each, by one matrix product: several narrow ones are slower."""
+    if not all(head.built for head in heads):
+        return [head(features) for head in heads]
+    kernel = keras.ops.concatenate([head.kernel for head in heads], axis=1)
+    bias = keras.ops.concatenate([head.bias for head in heads], axis=0)
+    return tf.split(keras.ops.matmul(features, kernel) + bias, [head.units for head in heads], axis=1)
