@@ -1,4 +1,4 @@
-"""Puts files that lie beside docs/ into the site: the results with their figures, CONTRIBUTING.md and CHANGELOG.md."""
+"""Puts files that lie beside docs/ into the site: results with their figures, CONTRIBUTING.md and CHANGELOG.md."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("experiments/README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+BENCHMARK = ("experiments/benchmark/results.md", "experiments/benchmark/NOTES.md")
+PAGES = ("experiments/README.md", *BENCHMARK, "CONTRIBUTING.md", "CHANGELOG.md")
+FIGURES = ("experiments/figures", "experiments/benchmark")
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Adds the pages and the figures to the files of the site, each at its path in the repository."""
-    figures = [path.relative_to(ROOT).as_posix() for path in (ROOT / "experiments" / "figures").glob("*.png")]
+    figures = [path.relative_to(ROOT).as_posix() for folder in FIGURES for path in (ROOT / folder).glob("*.png")]
     for name in (*PAGES, *figures):
         files.append(File.generated(config, name, abs_src_path=str(ROOT / name)))
     return files

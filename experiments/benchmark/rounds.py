@@ -24,6 +24,7 @@ class Outcome:
         facts: parameters, batch, updates and versions.
         seconds: of each timed round.
         last: all that the last round has said.
+        bounds: of each timed round, where there is a bound.
         peak_memory: of the process, in bytes.
     """
 
@@ -32,6 +33,7 @@ class Outcome:
     facts: dict[str, Any]
     seconds: list[float]
     last: dict[str, Any]
+    bounds: list[float]
     peak_memory: float
 
     @property
@@ -50,6 +52,8 @@ def run_rounds(work: Work, workers: list[Worker], rounds: int) -> list[Outcome]:
     answers: list[list[dict[str, Any]]] = [[] for _ in workers]
     for number in range(work.warmup + rounds):
         for worker, given in zip(workers, answers, strict=True):
+            if len(given) == worker.contestant.most:
+                continue
             answer = worker.ask("round")
             if number >= work.warmup:
                 given.append(answer)
@@ -58,6 +62,7 @@ def run_rounds(work: Work, workers: list[Worker], rounds: int) -> list[Outcome]:
     return [
         Outcome(
             *(w.contestant.name, w.contestant.peer, f, [a["seconds"] for a in given], given[-1]),
+            [a["bound"] for a in given if "bound" in a],
             given[-1].get("peak_memory", peak),  # a round may be a process
         )
         for w, f, given, peak in zip(workers, facts, answers, memory, strict=True)
@@ -69,23 +74,26 @@ def ratio(outcome: Outcome, reference: Outcome) -> tuple[float, float, float]:
 
     With n rounds the range holds the true median ratio with probability 1 − 2^(1−n), whatever the distribution.
     """
-    ratios = [own / other for own, other in zip(outcome.seconds, reference.seconds, strict=True)]
+    ratios = [own / other for own, other in zip(outcome.seconds, reference.seconds, strict=False)]
     return statistics.median(ratios), min(ratios), max(ratios)
 
 
 def differences(work: Work, outcomes: list[Outcome]) -> list[str]:
-    """What shows that the contestants have not done the same work, a sentence each."""
+    """What shows that the contestants have not done the same work, a sentence each.
+
+    Bounds are compared after the same number of rounds, since early in a training they rise quickly.
+    """
     found, reference = [], outcomes[0]
     for outcome in outcomes:
         for key, expected in {"parameters": work.parameters, **work.options}.items():
             value = outcome.facts.get(key, expected)
             if expected is not None and value != expected:
                 found.append(f"{work.key}: {outcome.name} has {key} {value}, but the work has {expected}.")
-        if work.tolerance is not None and "bound" in outcome.last:
-            bound, other = outcome.last["bound"], reference.last["bound"]
+        if work.tolerance is not None and outcome.bounds and len(outcome.bounds) == len(reference.bounds):
+            bound, other = outcome.bounds[-1], reference.bounds[-1]
             if not abs(bound - other) <= work.tolerance:
                 found.append(
-                    f"{work.key}: the bound of {outcome.name} is {bound:.2f} nats per datum after the last round, and "
+                    f"{work.key}: the bound of {outcome.name} is {bound:.2f} nats per datum after its last round, and "
                     f"{other:.2f} of {reference.name}; they may differ by {work.tolerance}."
                 )
     return found

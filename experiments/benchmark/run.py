@@ -20,7 +20,7 @@ ON_GPU = {"vi", "jax", "torch"}
 
 
 def main() -> None:
-    """Runs the works; ends with a sentence for each contestant that has not done the same work."""
+    """Runs the works; ends with a sentence for each contestant that failed or has not done the same work."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("only", nargs="?", default="ONLY=", help="ONLY=W1,W2: these works alone")
     parser.add_argument("--device", choices=["cpu", "gpu"], default="cpu")
@@ -28,15 +28,19 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         chosen = choose(arguments.only.removeprefix("ONLY="), arguments.device)
-        wrong = []
-        for work in chosen:
-            contestants, ceilings = run(work, arguments.device, arguments.rounds)
-            entry = report.entry(work, contestants, ceilings)
-            report.keep(work.key, entry, arguments.device)
-            print(report.table(work.key, entry), flush=True)
-            wrong += differences(work, contestants)
-    except (ValueError, WorkerError) as error:
+    except ValueError as error:
         sys.exit(str(error))
+    wrong = []
+    for work in chosen:
+        try:
+            contestants, ceilings = run(work, arguments.device, arguments.rounds)
+        except WorkerError as error:
+            wrong.append(str(error))
+            continue
+        entry = report.entry(work, contestants, ceilings)
+        report.keep(work.key, entry, arguments.device)
+        print(report.table(work.key, entry), flush=True)
+        wrong += differences(work, contestants)
     if wrong:
         sys.exit("\n".join(wrong))
 

@@ -17,6 +17,7 @@ class Contestant:
         module: of `contestants/`.
         function: of the module; it takes the options and returns an object with `facts()` and `round()`.
         options: beside the options of the work.
+        most: the largest number of its timed rounds, if a round takes a minute.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Contestant:
     module: str
     function: str
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    most: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,13 +64,15 @@ class Steps:
     def __init__(self, options: dict[str, Any]):
         tfk.utils.set_random_seed(0)
         self.batch, self.updates = options["batch"], options["updates"]
-        x = np.load(Path(options["arrays"]) / "x_train.npy").reshape(-1, *SHAPE)
+        images = tf.constant(np.load(Path(options["arrays"]) / "x_train.npy").reshape(-1, *SHAPE))
 
-        def binarize(grey: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            x = tf.cast(tf.random.uniform(tf.shape(grey)) < tf.cast(grey, tf.float32) / 255.0, tf.float32)
+        def binarize(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            grey = tf.cast(tf.gather(images, index), tf.float32) / 255.0
+            x = tf.cast(tf.random.uniform(tf.shape(grey)) < grey, tf.float32)
             return x, x
 
-        data = tf.data.Dataset.from_tensor_slices(x).shuffle(10_000).repeat().batch(self.batch, drop_remainder=True)
+        # Numbers are shuffled, not images: each `fit` fills the buffer anew.
+        data = tf.data.Dataset.range(len(images)).shuffle(10_000).repeat().batch(self.batch, drop_remainder=True)
         self.data = data.map(binarize, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
         self.model = _model()
         self.model.compile(
