@@ -10,9 +10,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from experiments.benchmark.picture import brief, draw
 from experiments.benchmark.rounds import Outcome, ratio
 from experiments.benchmark.work import Work
-from vi.pictures import style
 
 HERE = Path(__file__).parent
 INTRODUCTION = """\
@@ -92,23 +92,7 @@ def table(key: str, numbers: dict[str, Any]) -> str:
         share = "" if row["ceiling"] is None else f"{row['ceiling']:.2f}"
         versions = ", ".join(f"{name} {version}" for name, version in row["facts"].get("versions", {}).items())
         lines.append(
-            f"| {row['name']} | {row['time']:.3g} | {row['fastest']:.3g} – {row['slowest']:.3g} | {middle:.2f} "
-            f"({low:.2f} – {high:.2f}) | {share} | {row['peak_memory'] / 2**20:.0f} | {versions} |"
+            f"| {row['name']} | {brief(row['time'])} | {brief(row['fastest'])} – {brief(row['slowest'])} | "
+            f"{middle:.2f} ({low:.2f} – {high:.2f}) | {share} | {row['peak_memory'] / 2**20:.0f} | {versions} |"
         )
     return "\n".join([*lines, ""])
-
-
-def draw(known: dict[str, Any], path: Path) -> None:
-    """A panel for each work, a dot for each contestant, with its fastest and slowest round."""
-    counts = [len(each["contestants"]) for each in known.values()]
-    with style.open_figure(path, style.PAGE, 0.5 * len(counts) + 0.17 * sum(counts)) as figure:
-        panels = figure.subplots(len(counts), 1, squeeze=False, gridspec_kw={"height_ratios": counts})[:, 0]
-        for axes, (key, each) in zip(panels, known.items(), strict=True):
-            for place, row in enumerate(each["contestants"]):
-                colour = style.ORANGE if place == 0 else style.BLUE
-                axes.plot([row["fastest"], row["slowest"]], [place, place], color=colour, linewidth=1)
-                axes.plot(row["time"], place, "o", color=colour, markersize=4)
-            axes.set_yticks(range(len(each["contestants"])), [row["name"] for row in each["contestants"]])
-            axes.set(title=key, xlabel=each["unit"], ylim=(len(each["contestants"]) - 0.5, -0.5))
-            axes.set_xlim(left=0)
-            axes.spines[["top", "right"]].set_visible(False)
