@@ -280,14 +280,14 @@ def test_the_logged_terms_are_means_over_the_steps():
         assert value == pytest.approx(np.mean([row[name] for row in rows]), rel=1e-12), name
 
 
-@pytest.mark.parametrize("jit", [True, False])
-def test_a_step_that_is_not_finite_is_not_taken_and_the_state_is_that_before_it(jit):
+@pytest.mark.parametrize(("jit", "block"), [(True, 1), (False, 1), (False, 3)])
+def test_a_step_that_is_not_finite_is_not_taken_and_the_state_is_that_before_it(jit, block):
     class Nan(IWAE):
         def losses(self, particles, step):
             loss = -self.bound(particles) + tf.where(step == 4, np.nan, 0.0)
             return Losses(loss, loss)
 
-    trainer, straight = make_trainer(Nan(2), jit=jit), make_trainer(IWAE(2), jit=jit)
+    trainer, straight = make_trainer(Nan(2), jit=jit, block=block), make_trainer(IWAE(2), jit=jit)
     assert not trainer.run(20)
     assert straight.run(4)
     assert int(trainer.step.numpy()) == 4
