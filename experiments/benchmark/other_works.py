@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from experiments.benchmark.work import Contestant, Work
+from typing import Any
 
-DECODER = 50 * 200 + 200 * 200 + 200 * 784
-"""The weights that each sample of Burda's network passes."""
+from experiments.benchmark.dense import BURDA_DECODER, BURDA_ENCODER, weights
+from experiments.benchmark.work import Contestant, Work
 
 W3 = Work(
     key="W3",
@@ -13,11 +13,25 @@ W3 = Work(
     unit="ms a step",
     per=0.01,
     contestants=(
-        Contestant("vi", "vi", "vi_conv", "steps"),
+        Contestant("vi", "vi", "vi_training", "convolutional"),
         Contestant("Keras 2 fit, TFP layers", "keras", "keras2_conv", "steps"),
-        Contestant("PyTorch, contiguous", "torch", "torch_conv", "contiguous"),
-        Contestant("PyTorch, channels last", "torch", "torch_conv", "channels_last"),
-        Contestant("torch.compile", "torch", "torch_conv", "compiled"),
+        Contestant(
+            "PyTorch, contiguous",
+            "torch",
+            "torch_conv",
+            "steps",
+            {"memory_format": "contiguous_format", "compiled": False},
+        ),
+        Contestant(
+            "PyTorch, channels last",
+            "torch",
+            "torch_conv",
+            "steps",
+            {"memory_format": "channels_last", "compiled": False},
+        ),
+        Contestant(
+            "torch.compile", "torch", "torch_conv", "steps", {"memory_format": "channels_last", "compiled": True}
+        ),
         Contestant("JAX scan", "jax", "jax_conv", "steps", most=1),
     ),
     options={"batch": 256, "updates": 10},
@@ -36,68 +50,44 @@ W4 = Work(
         Contestant("JAX", "jax", "jax_evaluation", "log_likelihood"),
     ),
     options={"batch": 100, "samples": 5000},
-    parameters=425_284,
+    parameters=weights(*BURDA_ENCODER, *BURDA_DECODER),
     tolerance=0.3,
-    operations=100 * 5000 * 2 * DECODER,  # two for each weight; the encoder, once a datum, is left out
+    operations=100 * 5000 * sum(2 * i * o for i, o in BURDA_DECODER),  # the encoder, once a datum, is left out
     warmup=1,
 )
 
-START = {"overrides": [], "epochs": 1000}
-FIRST_STEP = Work(
-    key="W5, first step",
-    title="From the shell to the end of the first train step",
-    unit="s",
-    per=1,
-    contestants=(
-        Contestant("vi-train", "vi", "processes", "first_step"),
-        Contestant("Keras script", "vi", "processes", "script_first_step"),
-    ),
-    options=START,
-    warmup=1,
-)
-DEFAULT_RUN = Work(
-    key="W5, default run",
-    title="From the shell to the end of the default run",
-    unit="s",
-    per=1,
-    contestants=(
-        Contestant("vi-train", "vi", "processes", "default_run"),
-        Contestant("Keras script", "vi", "processes", "script_run"),
-    ),
-    options=START,
-    tolerance=2.0,  # they hold out different images
-    warmup=0,
-)
-SECOND_JOB = Work(
-    key="W5, second job",
-    title="The second job of a sweep, to the end of its first train step",
-    unit="s",
-    per=1,
-    contestants=(Contestant("vi-train -m", "vi", "processes", "second_job"),),
-    options=START,
-    warmup=0,
-)
-HELP = Work(
-    key="W5, help",
-    title="From the shell to the end of vi-train --help",
-    unit="s",
-    per=1,
-    contestants=(Contestant("vi-train --help", "vi", "processes", "show_help"),),
-    options=START,
-    warmup=1,
-)
+
+def _processes(key: str, title: str, by_name: dict[str, str], warmup: int = 1, **options: Any) -> Work:
+    """A work whose rounds are whole processes, by functions of the module `processes`."""
+    contestants = tuple(Contestant(name, "vi", "processes", function) for name, function in by_name.items())
+    options = options or {"overrides": [], "epochs": 1000}
+    tolerance = 2.0  # nats: the Keras script holds out other images
+    return Work(key, title, "s", 1, contestants, options, tolerance=tolerance, warmup=warmup)
 
 
 def _memory(samples: int) -> Work:
-    return Work(
-        key=f"W6, S = {samples}",
-        title=f"The process of vi-evaluate for 100 images with {samples} samples: its peak memory",
-        unit="s",
-        per=1,
-        contestants=(Contestant("vi-evaluate", "vi", "processes", "memory"),),
-        options={"samples": samples, "data": 100},
+    title = f"The process of vi-evaluate for 100 images with {samples} samples: its peak memory"
+    return _processes(f"W6, S = {samples}", title, {"vi-evaluate": "memory"}, warmup=0, samples=samples, data=100)
+
+
+W5 = (
+    _processes(
+        "W5, first step",
+        "From the shell to the end of the first train step",
+        {"vi-train": "first_step", "Keras script": "script_first_step"},
+    ),
+    _processes(
+        "W5, default run",
+        "From the shell to the end of the default run",
+        {"vi-train": "default_run", "Keras script": "script_run"},
         warmup=0,
-    )
-
-
-OTHER_WORKS = (W3, W4, FIRST_STEP, DEFAULT_RUN, SECOND_JOB, HELP, _memory(50), _memory(500), _memory(5000))
+    ),
+    _processes(
+        "W5, second job",
+        "The second job of a sweep, to the end of its first train step",
+        {"vi-train -m": "second_job"},
+        warmup=0,
+    ),
+    _processes("W5, help", "From the shell to the end of vi-train --help", {"vi-train --help": "show_help"}),
+)
+OTHER_WORKS = (W3, W4, *W5, _memory(50), _memory(500), _memory(5000))

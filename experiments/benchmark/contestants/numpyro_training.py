@@ -13,6 +13,8 @@ from jax.example_libraries import stax
 from numpyro.infer import SVI, RenyiELBO, TraceMeanField_ELBO
 from numpyro.infer.elbo import ELBO
 
+from experiments.benchmark.contestants.jax_steps import Orders
+
 
 class Training:
     """Training steps on MNIST, `updates` in one compiled call.
@@ -66,7 +68,7 @@ class Training:
         self.svi = SVI(model, guide, numpyro.optim.Adam(1e-3, eps=1e-7 * batch), elbo)
         self.key, key = jax.random.split(jax.random.key(0))
         self.state = self.svi.init(key, jnp.zeros([batch, 784]))
-        self.order, self.position = jnp.zeros(0, int), 0
+        self.orders = Orders(len(self.data), updates, batch)
 
         def run(state: Any, data: jax.Array, index: jax.Array, key: jax.Array) -> Any:
             def body(i: jax.Array, carried: Any) -> Any:
@@ -81,7 +83,6 @@ class Training:
             return state, total / (updates * batch)
 
         self.run = jax.jit(run, donate_argnums=0)
-        self.permute = jax.jit(lambda key: jax.random.permutation(key, len(self.data)))
 
     def facts(self) -> dict[str, Any]:
         """What this contestant does."""
@@ -93,12 +94,7 @@ class Training:
     def round(self) -> dict[str, float]:
         """One call; gives the mean bound over its steps."""
         self.key, of_order, of_steps = jax.random.split(self.key, 3)
-        size = self.batch * self.updates
-        if self.position + size > len(self.order):
-            self.order, self.position = self.permute(of_order), 0
-        index = self.order[self.position : self.position + size].reshape(self.updates, self.batch)
-        self.position += size
-        self.state, bound = self.run(self.state, self.data, index, of_steps)
+        self.state, bound = self.run(self.state, self.data, self.orders.next(of_order), of_steps)
         return {"bound": float(bound)}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import tempfile
 import time
@@ -17,19 +16,10 @@ from pythae.models.nn import BaseDecoder, BaseEncoder
 from pythae.trainers import BaseTrainer, BaseTrainerConfig
 from torch import nn
 
+from experiments.benchmark.contestants.torch_training import dense
+
 BOUND_DATA = 1000
 """The bound of an IWAE is taken from this number of images."""
-
-
-def dense(widths: list[int], activation: type[nn.Module], last: type[nn.Module] | None) -> nn.Sequential:
-    """Dense layers with the initial weights that Keras has."""
-    layers: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise(widths):
-        linear = nn.Linear(inputs, outputs)
-        nn.init.xavier_uniform_(linear.weight)
-        nn.init.zeros_(linear.bias)
-        layers += [linear, activation()]
-    return nn.Sequential(*layers[:-1], *([last()] if last else []))
 
 
 class Encoder(BaseEncoder):
@@ -37,7 +27,7 @@ class Encoder(BaseEncoder):
 
     def __init__(self, latents: int, hidden: list[int], activation: type[nn.Module]):
         super().__init__()
-        self.layers = dense([784, *hidden, 2 * latents], activation, None)
+        self.layers = nn.Sequential(*dense([784, *hidden, 2 * latents], activation))
 
     def forward(self, x: torch.Tensor) -> ModelOutput:
         """The outputs that pythae expects."""
@@ -50,7 +40,7 @@ class Decoder(BaseDecoder):
 
     def __init__(self, latents: int, hidden: list[int], activation: type[nn.Module]):
         super().__init__()
-        self.layers = dense([latents, *hidden, 784], activation, nn.Sigmoid)
+        self.layers = nn.Sequential(*dense([latents, *hidden, 784], activation), nn.Sigmoid())
 
     def forward(self, z: torch.Tensor) -> ModelOutput:
         """The output that pythae expects."""

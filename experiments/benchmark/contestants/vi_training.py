@@ -1,4 +1,4 @@
-"""W1 and W2 in vi: the loop that vi-train runs, a round in one compiled call."""
+"""W1, W2 and W3 in vi: the loop that vi-train runs, a round in one compiled call."""
 
 from __future__ import annotations
 
@@ -49,3 +49,8 @@ def analytic_kl(options: dict[str, Any]) -> Training:
 def iwae(options: dict[str, Any]) -> Training:
     """W2: 50 samples."""
     return Training(options, [*W2, *ADAM])
+
+
+def convolutional(options: dict[str, Any]) -> Training:
+    """W3."""
+    return Training(options, ["experiment=tfp2019_conv"])
